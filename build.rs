@@ -1,0 +1,30 @@
+//! Compiles `proto/` with protox, so that no `protoc` is needed on the machine.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message as _;
+
+/// The public contract: its descriptors are served by reflection.
+const PUBLIC: [&str; 3] = [
+    "octavia/authz/v1/api_key.proto",
+    "octavia/authz/v1/authorization.proto",
+    "octavia/authz/v1/admin.proto",
+];
+/// What is stored: nobody's business but the store's.
+const STORED: [&str; 1] = ["octavia/authz/storage/v1/record.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+
+    let public = protox::compile(PUBLIC, ["proto"])?;
+    fs::write(out.join("octavia_authz.bin"), public.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(public)?;
+
+    let stored = protox::compile(STORED, ["proto"])?;
+    tonic_prost_build::configure()
+        .build_client(false)
+        .build_server(false)
+        .compile_fds(stored)?;
+    Ok(())
+}

@@ -1,0 +1,2 @@
+//! octavia-authz: may this API key do this?
+pub mod pb;
