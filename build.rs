@@ -19,12 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let public = protox::compile(PUBLIC, ["proto"])?;
     fs::write(out.join("octavia_authz.bin"), public.encode_to_vec())?;
-    tonic_prost_build::configure().compile_fds(public)?;
+    tonic_prost_build::configure().codec_path("crate::grpc::Codec").compile_fds(public)?;
 
     let stored = protox::compile(STORED, ["proto"])?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .build_server(false)
-        .compile_fds(stored)?;
+    tonic_prost_build::configure().build_client(false).build_server(false).compile_fds(stored)?;
     Ok(())
 }

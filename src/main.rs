@@ -1,2 +1,27 @@
-//! x
-fn main() {}
+//! The program: parse, dispatch, Result → ExitCode.
+//!
+//! Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 `check`
+//! denied. What there is to do stands in `octavia_authz::cli`.
+
+use std::{env, io::Write as _, process::ExitCode};
+
+use octavia_authz::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = match Cli::from_args(env::args_os()) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version come this way too, with exit code 0. Nobody is
+            // left to be told that the stream is closed.
+            let _ = answer.print();
+            return u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    match cli::run(cli) {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
+            cli::exit_code_of(&error)
+        }
+    }
+}

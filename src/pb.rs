@@ -2,7 +2,7 @@
 //! name the wire types; only `record` and `store` the stored ones.
 
 #![allow(missing_docs, unreachable_pub, reason = "generated code")]
-#![allow(clippy::all, clippy::pedantic, reason = "generated code")]
+#![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
 
 /// The public contract, `octavia.authz.v1`.
 pub mod v1 {

@@ -1,0 +1,167 @@
+//! The walk of a request: token → cache → state → policy → decision.
+//!
+//! INVARIANT: only the last line of the walk can allow, and "could not find out"
+//! is an `Err`, never a decision. The clock is read and compared on every call.
+//! Called by `grpc`; never calls the keyring.
+
+use std::sync::Arc;
+
+use crate::{
+    cache::Cache,
+    clock::Clock,
+    policy::{Attributes, ConditionSet, Policy, Right, service_or_default},
+    resolved_key::ResolvedKey,
+    store::{Changed, Revision, Store, StoreError},
+    token::{KeyId, Presented},
+};
+
+/// Decides what keys may do.
+pub struct Authorizer {
+    store: Arc<dyn Store>,
+    policy: Arc<Policy>,
+    cache: Arc<Cache<ResolvedKey>>,
+    clock: Clock,
+}
+
+/// One question.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Question<'a> {
+    /// The key's text.
+    pub key: &'a str,
+    /// The action, `resource.verb`.
+    pub action: &'a str,
+    /// The service that asks; empty is [`DEFAULT_SERVICE`](crate::policy::DEFAULT_SERVICE).
+    pub service: &'a str,
+    /// What is acted on.
+    pub attributes: Attributes<'a>,
+}
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Allowed or not, and why not.
+    pub outcome: Outcome,
+    /// The key; `None` unless it has proven itself.
+    pub key: Option<Arc<ResolvedKey>>,
+}
+
+/// What is decided.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The key may do it.
+    Allow,
+    /// It may not.
+    Deny(Reason),
+}
+
+/// Why a request is denied. The checks are made in this order.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Not the text of a key.
+    KeyMalformed,
+    /// Never existed, revoked, or a wrong secret.
+    KeyUnknown,
+    /// Switched off.
+    KeyInactive,
+    /// Past its expiration.
+    KeyExpired,
+    /// Good for another service.
+    ServiceMismatch,
+    /// The service has no such action.
+    ActionUnknown,
+    /// The key has no right to it.
+    ActionDenied,
+    /// It has, on conditions that the request does not meet; any would do.
+    ConditionUnmet(ConditionSet),
+}
+
+impl Authorizer {
+    /// An authorizer on `store`, with a cache of `cache_capacity` resolved keys.
+    pub fn new(
+        store: Arc<dyn Store>,
+        policy: Arc<Policy>,
+        cache_capacity: u64,
+        clock: Clock,
+    ) -> Self {
+        let cache = Arc::new(Cache::new(cache_capacity));
+        let invalidated = Arc::clone(&cache);
+        store.subscribe(Box::new(move |changed: &Changed| invalidated.invalidate(changed.key_id)));
+        Self { store, policy, cache, clock }
+    }
+
+    /// Decides one question.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the key could not be read: nothing is decided.
+    pub fn authorize(&self, question: &Question<'_>) -> Result<Decision, StoreError> {
+        let key = match self.authenticate(question.key, question.service)? {
+            Ok(key) => key,
+            Err(denial) => return Ok(denial),
+        };
+        let Some(action) = key.action(question.action) else {
+            return Ok(Decision::deny(Reason::ActionUnknown, Some(key)));
+        };
+        let outcome = match key.rights().right(action) {
+            Right::Never => Outcome::Deny(Reason::ActionDenied),
+            Right::When(conditions) if !conditions.met_by(&question.attributes, key.subject()) => {
+                Outcome::Deny(Reason::ConditionUnmet(conditions))
+            }
+            Right::When(_) | Right::Always => Outcome::Allow,
+        };
+        Ok(Decision { outcome, key: Some(key) })
+    }
+
+    /// The key that `text` proves, if it is valid now for `service`; else the
+    /// denial that says why not.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the key could not be read: nothing is decided.
+    pub fn authenticate(
+        &self,
+        text: &str,
+        service: &str,
+    ) -> Result<Result<Arc<ResolvedKey>, Decision>, StoreError> {
+        let Ok(presented) = Presented::parse(text) else {
+            return Ok(Err(Decision::deny(Reason::KeyMalformed, None)));
+        };
+        let now = self.clock.now();
+        let Some(key) =
+            self.resolve(presented.id)?.filter(|key| key.is_proven_by(&presented.digest, now))
+        else {
+            return Ok(Err(Decision::deny(Reason::KeyUnknown, None)));
+        };
+        let reason = if !key.is_active() {
+            Reason::KeyInactive
+        } else if key.is_expired(now) {
+            Reason::KeyExpired
+        } else if key.service_name() != service_or_default(service) {
+            Reason::ServiceMismatch
+        } else {
+            return Ok(Ok(key));
+        };
+        Ok(Err(Decision::deny(reason, Some(key))))
+    }
+
+    /// The revision that decisions stand on.
+    pub fn revision(&self) -> Revision {
+        self.store.revision()
+    }
+
+    /// About how many resolved keys are cached.
+    pub fn cached_keys(&self) -> u64 {
+        self.cache.len()
+    }
+
+    fn resolve(&self, id: KeyId) -> Result<Option<Arc<ResolvedKey>>, StoreError> {
+        self.cache.get_or_load(id, || {
+            let record = self.store.get(id)?;
+            Ok(record.map(|record| ResolvedKey::new(record, &self.policy)))
+        })
+    }
+}
+
+impl Decision {
+    fn deny(reason: Reason, key: Option<Arc<ResolvedKey>>) -> Self {
+        Self { outcome: Outcome::Deny(reason), key }
+    }
+}

@@ -1,0 +1,149 @@
+//! `keys list`: follows the pages until there are no more, or enough. Called by
+//! `keys`.
+
+use anyhow::bail;
+use jiff::Timestamp;
+
+use super::{
+    super::{
+        client::{AdminArgs, block_on},
+        output::{self, Format, counted, json, plain},
+    },
+    connect, show,
+};
+use crate::pb::v1;
+
+/// Shown at the end of the command's help.
+pub const EXAMPLES: &str = "\
+Examples:
+  octavia-authz keys list
+  octavia-authz keys list --team web --role admin --role super_admin
+  octavia-authz keys list --status inactive -o json | jq -r '.api_keys[].id'";
+
+/// Which keys to list, and how many.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// List only the keys of TEAM [default: all that the caller may see]
+    #[arg(long)]
+    pub team: Option<String>,
+
+    /// List only the keys for SERVICE [default: all]
+    #[arg(long)]
+    pub service: Option<String>,
+
+    /// List only keys of ROLE; repeatable: any of them [default: all]
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+
+    /// List only keys that are switched on, `active`, or off, `inactive`
+    /// [default: both]
+    #[arg(long, value_enum, hide_possible_values = true)]
+    pub status: Option<Status>,
+
+    /// List only keys whose name contains TEXT, in any case of letters
+    /// [default: all]
+    #[arg(long, value_name = "TEXT")]
+    pub name_contains: Option<String>,
+
+    /// Stop after N keys [default: list all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+
+    /// Fetch N keys with a call, at most 1000
+    #[arg(long, value_name = "N", default_value_t = 500,
+        value_parser = clap::value_parser!(i32).range(1..=1000))]
+    pub page_size: i32,
+
+    /// Start at the page that TOKEN stands for, as an earlier list that was
+    /// limited gave it [default: the first page]
+    #[arg(long, value_name = "TOKEN")]
+    pub page_token: Option<String>,
+}
+
+/// Switched on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Status {
+    /// Switched on.
+    Active,
+    /// Switched off.
+    Inactive,
+}
+
+/// What the pages gave.
+struct Listed {
+    keys: Vec<v1::ApiKey>,
+    total: i64,
+    next: String,
+}
+
+/// Lists the keys.
+pub(super) fn run(args: ListArgs, admin: &AdminArgs) -> anyhow::Result<()> {
+    let listed = block_on(fetch(args, admin))?;
+    match admin.call.output {
+        Format::Table => output::print_text(&render(&listed, Timestamp::now())),
+        Format::Json => output::print_json(&json::ManyKeys {
+            api_keys: listed.keys.iter().map(json::ApiKey::from).collect(),
+            total_size: listed.total,
+            next_page_token: &listed.next,
+        }),
+    }
+}
+
+async fn fetch(args: ListArgs, admin: &AdminArgs) -> anyhow::Result<Listed> {
+    let (connection, mut keys) = connect(admin).await?;
+    let limit = args.limit.unwrap_or(u64::MAX);
+    let page_size = args.page_size;
+    let mut page_token = args.page_token.clone().unwrap_or_default();
+    let filter = filter(args);
+    let mut listed = Vec::new();
+    loop {
+        let missing = limit.saturating_sub(listed.len() as u64);
+        let request = connection.request(v1::ListApiKeysRequest {
+            page_size: page_size.min(i32::try_from(missing).unwrap_or(i32::MAX)),
+            page_token: page_token.clone(),
+            filter: Some(filter.clone()),
+        });
+        let page = connection.ask(keys.list_api_keys(request)).await?;
+        listed.extend(page.api_keys);
+        let next = page.next_page_token;
+        if next.is_empty() || listed.len() as u64 >= limit {
+            return Ok(Listed { keys: listed, total: page.total_size, next });
+        }
+        if next == page_token {
+            bail!("the sidecar gives the same page again and again; is it of another version?");
+        }
+        page_token = next;
+    }
+}
+
+fn filter(args: ListArgs) -> v1::KeyFilter {
+    let status = match args.status {
+        None => v1::KeyStatus::Unspecified,
+        Some(Status::Active) => v1::KeyStatus::Active,
+        Some(Status::Inactive) => v1::KeyStatus::Inactive,
+    };
+    v1::KeyFilter {
+        team: args.team.unwrap_or_default(),
+        service: args.service.unwrap_or_default(),
+        roles: args.roles,
+        status: status.into(),
+        name_contains: args.name_contains.unwrap_or_default(),
+    }
+}
+
+fn render(listed: &Listed, now: Timestamp) -> String {
+    let shown = listed.keys.len() as u64;
+    let total = u64::try_from(listed.total).unwrap_or(shown).max(shown);
+    let mut summary = match shown == total {
+        true => counted(total, "key"),
+        false => format!("{shown} of {}", counted(total, "key")),
+    };
+    if !listed.next.is_empty() {
+        let next = plain(&listed.next);
+        summary.push_str(&format!("; list on with `--page-token {next}`"));
+    }
+    match listed.keys.is_empty() {
+        true => summary,
+        false => format!("{}\n\n{summary}", show::rows(&listed.keys, now)),
+    }
+}

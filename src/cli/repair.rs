@@ -1,0 +1,79 @@
+//! `octavia-authz repair`: makes a damaged data directory usable again. Called
+//! by `cli::run`.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use super::output;
+use crate::{
+    clock::Clock,
+    store::{self, Repair, Source},
+};
+
+const NOTES: &str = "\
+Only for a directory that `serve` refuses because its journal is damaged, and
+only when there is no copy to put back. Without --apply nothing is changed.
+What was there is set aside, never deleted.";
+
+/// What `repair` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub struct RepairArgs {
+    /// Repair the data in DIR; no sidecar may be running on it
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "OCTAVIA_AUTHZ_DATA_DIR",
+        default_value = "./octavia-authz-data"
+    )]
+    pub data_dir: PathBuf,
+
+    /// Do it [default: only say what would be done, and what that gives up]
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// Repairs the data directory, or says what that would do.
+///
+/// # Errors
+/// There is nothing to save, or the directory cannot be used.
+pub fn run(args: RepairArgs) -> anyhow::Result<()> {
+    let repair = store::repair(&args.data_dir, Clock::System.now(), args.apply)?;
+    output::print_text(
+        &repair.map_or_else(
+            || "nothing is wrong with the journal".to_owned(),
+            |repair| report(&repair),
+        ),
+    )
+}
+
+fn report(repair: &Repair) -> String {
+    let mut text = format!("problem: {}\n", repair.problem);
+    let mut line = |line: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{line}");
+    };
+    line(format!("keys that are kept: {}", repair.keys));
+    match repair.source {
+        Source::State => line(
+            "every key is as it was when the sidecar last ran: the state is whole\n\
+             given up: the history of changes, which stays in the old journal as far as it can be read"
+                .to_owned(),
+        ),
+        Source::Journal => {
+            for range in &repair.unreadable {
+                line(format!("given up: changes {} to {}, which cannot be read", range.start(), range.end()));
+            }
+            line(format!("given up: every change after {}, if there was one", repair.last));
+            line(
+                "a key that one of these changes created is gone; a key that one of them revoked, disabled or \
+                 demoted is as it was before: check the keys, and rotate or revoke those in doubt"
+                    .to_owned(),
+            );
+        }
+    }
+    match &repair.set_aside {
+        Some(path) => line(format!("done; the old journal is `{}`", path.display())),
+        None => line("nothing was changed; run it again with --apply to do it".to_owned()),
+    }
+    text
+}

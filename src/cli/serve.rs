@@ -1,0 +1,271 @@
+//! `octavia-authz serve`: runs the sidecar. Called by `cli::run`.
+//!
+//! Flags and environment are turned into a `Config` here; mistakes in them end
+//! with exit code 2 before anything is bound or touched.
+
+use std::{
+    env,
+    fmt::Write as _,
+    io::IsTerminal as _,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{BadUsage, bad_usage, output, time};
+use crate::{
+    config::{Address, Config},
+    grpc::hex,
+    server::{Server, ServerError, Started},
+    telemetry::{self, LogFormat},
+};
+
+const EXAMPLES: &str = "\
+Every flag can be given as an environment variable, OCTAVIA_AUTHZ_<FLAG>; those
+that may be repeated take a list with commas there.
+
+Examples:
+  octavia-authz serve
+  octavia-authz serve --listen unix:/run/octavia/authz.sock --admin-listen none
+  octavia-authz serve --data-dir /var/lib/octavia-authz --policy policy.toml";
+
+/// What `serve` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ServeArgs {
+    /// Keep keys, journal and generated secrets in DIR; created with mode 0700
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "OCTAVIA_AUTHZ_DATA_DIR",
+        default_value = "./octavia-authz-data"
+    )]
+    pub data_dir: PathBuf,
+
+    /// Serve the authorization API on ADDRESS, `host:port` or `unix:/path`; may be repeated
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "OCTAVIA_AUTHZ_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:50051"
+    )]
+    pub listen: Vec<Address>,
+
+    /// Serve the admin API on ADDRESS, `host:port` or `unix:/path`; may be repeated; `none` for
+    /// nowhere
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "OCTAVIA_AUTHZ_ADMIN_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:50052",
+        value_parser = address_or_none
+    )]
+    pub admin_listen: Vec<AdminAddress>,
+
+    /// Read the operator token from FILE: one line of 32 to 512 visible characters [default:
+    /// operator.token in the data directory, made with mode 0600 when it is missing]
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_OPERATOR_TOKEN_FILE")]
+    pub operator_token_file: Option<PathBuf>,
+
+    /// Add the services, roles and actions of FILE (TOML) to the built-in AI CMS policy, or replace
+    /// it [default: the built-in policy alone]
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_POLICY")]
+    pub policy: Option<PathBuf>,
+
+    /// Answer the authorization API on N threads [default: the cores available]
+    #[arg(long, value_name = "N", env = "OCTAVIA_AUTHZ_WORKERS")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// Keep at most N resolved keys in memory
+    #[arg(long, value_name = "N", env = "OCTAVIA_AUTHZ_CACHE_CAPACITY", default_value = "100000")]
+    pub cache_capacity: NonZeroU64,
+
+    /// After SIGTERM, let calls in flight take as long as DURATION, such as `500ms` or `10s`
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "OCTAVIA_AUTHZ_DRAIN_TIMEOUT",
+        default_value = "10s",
+        value_parser = time::parse_timeout
+    )]
+    pub drain_timeout: Duration,
+
+    /// Write the log as `text` or `json` [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", env = "OCTAVIA_AUTHZ_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Log events of this level and above, or those that a tracing filter lets pass
+    #[arg(long, value_name = "LEVEL", env = "OCTAVIA_AUTHZ_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// Where the admin API listens, or that it does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// There.
+    At(Address),
+    /// Nowhere.
+    None,
+}
+
+fn address_or_none(text: &str) -> Result<AdminAddress, crate::config::InvalidAddress> {
+    if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
+}
+
+impl ServeArgs {
+    fn config(self) -> anyhow::Result<Config> {
+        let mut admin_listen = Vec::new();
+        for address in &self.admin_listen {
+            match address {
+                AdminAddress::At(address) => admin_listen.push(address.clone()),
+                AdminAddress::None if self.admin_listen.len() == 1 => {}
+                AdminAddress::None => {
+                    return Err(bad_usage!("--admin-listen is `none` and an address at once"));
+                }
+            }
+        }
+        let workers = self.workers.or_else(|| thread::available_parallelism().ok());
+        Ok(Config {
+            data_dir: self.data_dir,
+            listen: self.listen,
+            admin_listen,
+            operator_token_file: self.operator_token_file,
+            policy: self.policy,
+            workers: workers.map_or(1, NonZeroUsize::get),
+            cache_capacity: self.cache_capacity.get(),
+            drain_timeout: self.drain_timeout,
+        })
+    }
+}
+
+/// Runs the sidecar until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The configuration is wrong ([`BadUsage`]), the sidecar cannot start, or its
+/// store has failed.
+pub fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let log_format = args.log_format.unwrap_or_else(default_log_format);
+    telemetry::start(log_format, &args.log_level).map_err(|error| BadUsage(error.into()))?;
+    let config = args.config()?;
+    // Admin calls, acceptors and signals; the workers have runtimes of their own.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("background")
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(async {
+        let stop = stop_signal().context("cannot listen for signals")?;
+        let server = Server::start(config).map_err(blame)?;
+        announce(server.started(), log_format)?;
+        server.run(stop).await.map_err(blame)
+    });
+    if result.is_ok() {
+        tracing::info!("stopped");
+    }
+    result
+}
+
+fn blame(error: ServerError) -> anyhow::Error {
+    if error.is_configuration() { BadUsage(error.into()).into() } else { error.into() }
+}
+
+fn default_log_format() -> LogFormat {
+    if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json }
+}
+
+/// Ends when the process is asked to stop.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping: calls in flight are answered");
+    })
+}
+
+/// Says where everything is and what to try next: on one screen for people, as
+/// one event for a log.
+fn announce(started: &Started, format: LogFormat) -> anyhow::Result<()> {
+    let recovery = &started.recovery;
+    if recovery.torn > 0 {
+        tracing::warn!(
+            bytes = recovery.torn,
+            "cut off a change that was begun and never acknowledged"
+        );
+    }
+    if recovery.replayed > 0 {
+        tracing::info!(changes = recovery.replayed, "replayed changes from the journal");
+    }
+    let (data_dir, digest) = (display(&started.data_dir), hex(&started.policy_digest));
+    let token = display(&started.operator_token_file);
+    let (listen, admin) = (list(&started.listen), list(&started.admin_listen));
+    match format {
+        LogFormat::Json => tracing::info!(
+            data_dir,
+            keys = started.key_count,
+            revision = started.revision,
+            listen,
+            admin_listen = admin,
+            operator_token_file = token,
+            policy_digest = digest,
+            workers = started.workers,
+            "serving"
+        ),
+        LogFormat::Text => {
+            let new = if recovery.created { "new, " } else { "" };
+            let admin = if admin.is_empty() { "none".to_owned() } else { admin };
+            let mut text = format!("octavia-authz {}\n", env!("CARGO_PKG_VERSION"));
+            let mut line = |name: &str, value: &str| {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "  {name:<16}{value}");
+            };
+            line(
+                "data",
+                &format!(
+                    "{data_dir} ({new}{} keys, revision {})",
+                    started.key_count, started.revision
+                ),
+            );
+            line("authorization", &format!("{listen} ({} workers)", started.workers));
+            line("admin", &admin);
+            line("operator token", &token);
+            line("policy", &digest);
+            if let Some(address) = started.admin_listen.first() {
+                line("try next", &next_command(address, &token));
+            }
+            output::print_text(&text)?;
+        }
+    }
+    Ok(())
+}
+
+/// A command that works against this very sidecar when it is pasted.
+fn next_command(admin: &Address, token: &str) -> String {
+    let program = env::args().next().unwrap_or_else(|| "octavia-authz".to_owned());
+    let server = match admin {
+        Address::Tcp(address) if address == "127.0.0.1:50052" => String::new(),
+        Address::Tcp(address) => format!(" --server http://{address}"),
+        Address::Unix(path) => format!(" --server unix:{}", path.display()),
+    };
+    format!(
+        "{program} keys create --name my-first-key --role read_only{server} --token-file {token}"
+    )
+}
+
+fn list(addresses: &[Address]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn display(path: &std::path::Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,197 @@
+//! Times as people write and read them: expirations, time-outs, stamps.
+//!
+//! Everything is UTC. The instant "now" is always handed in, never read here.
+//! Used by the commands and by `output`.
+
+use std::{str::FromStr, time::Duration};
+
+use anyhow::{Context as _, bail};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+
+#[cfg(test)]
+mod tests;
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// When a key expires, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Never.
+    Lifetime,
+    /// From this instant on.
+    At(Timestamp),
+    /// This long from now.
+    In(Duration),
+}
+
+impl When {
+    /// The wire's expire time, seen from `now`; `None` for lifetime.
+    ///
+    /// # Errors
+    /// The instant lies beyond the year 9999.
+    pub fn expire_time(self, now: Timestamp) -> anyhow::Result<Option<prost_types::Timestamp>> {
+        let instant = match self {
+            When::Lifetime => return Ok(None),
+            When::At(instant) => instant,
+            When::In(length) => now
+                .checked_add(length)
+                .context("the expiration is too far away; write `lifetime` for a key without")?,
+        };
+        Ok(Some(to_wire(instant)))
+    }
+}
+
+impl FromStr for When {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<When> {
+        if text.eq_ignore_ascii_case("lifetime") {
+            return Ok(When::Lifetime);
+        }
+        if is_date(text) {
+            let date: Date = text.parse().context("there is no such day")?;
+            // Valid through that day: expired from the next midnight on.
+            let end = date.tomorrow().context("the day is too far away")?;
+            let end = end.at(0, 0, 0, 0);
+            let end = end.to_zoned_datetime(TimeZone::UTC).context("the day is too far away")?;
+            return Ok(When::At(end.timestamp()));
+        }
+        if let Some(milliseconds) = parse_amount(text, &WHEN_UNITS) {
+            return match milliseconds? {
+                0 => bail!("a key has to be valid for some time"),
+                some => Ok(When::In(Duration::from_millis(some))),
+            };
+        }
+        if let Ok(instant) = text.parse() {
+            return Ok(When::At(instant));
+        }
+        bail!(
+            "write an instant `2027-01-31T12:00:00Z`, a date `2027-01-31` (valid through that \
+             day, UTC), a duration such as `30m`, `12h`, `90d` or `2w`, or `lifetime`"
+        )
+    }
+}
+
+/// Whether `text` has the shape `2027-01-31`. jiff's own dates would take a
+/// time as well, and drop it.
+fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+const WHEN_UNITS: [(&str, u64); 5] =
+    [("s", SECOND), ("m", MINUTE), ("h", HOUR), ("d", DAY), ("w", 7 * DAY)];
+const TIMEOUT_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)];
+
+/// Reads a time-out such as `500ms`, `10s` or `2m`.
+///
+/// # Errors
+/// It is none, zero, or too long.
+pub fn parse_timeout(text: &str) -> anyhow::Result<Duration> {
+    match parse_amount(text, &TIMEOUT_UNITS) {
+        Some(Ok(0)) => bail!("a time-out of zero leaves no time to answer"),
+        Some(Ok(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        Some(Err(error)) => Err(error),
+        None => bail!("write a number and a unit: `500ms`, `10s` or `2m`"),
+    }
+}
+
+/// Milliseconds of a whole number and a unit; `None` for any other shape.
+fn parse_amount(text: &str, units: &[(&str, u64)]) -> Option<anyhow::Result<u64>> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, milliseconds) = units.iter().find(|(name, _)| *name == unit)?;
+    if number.is_empty() {
+        return None;
+    }
+    let amount = number.parse::<u64>().ok();
+    let total = amount.and_then(|amount| amount.checked_mul(*milliseconds));
+    Some(total.context("that is too long"))
+}
+
+/// A duration for messages: `500ms`, `10s`.
+#[must_use]
+pub fn spoken(length: Duration) -> String {
+    match length.subsec_millis() {
+        0 => format!("{}s", length.as_secs()),
+        _ => format!("{}ms", length.as_millis()),
+    }
+}
+
+fn to_wire(instant: Timestamp) -> prost_types::Timestamp {
+    // The wire counts nanoseconds forward, also before 1970.
+    let nanoseconds = instant.as_nanosecond();
+    let seconds = nanoseconds.div_euclid(1_000_000_000);
+    let rest = nanoseconds.rem_euclid(1_000_000_000);
+    prost_types::Timestamp {
+        seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+        nanos: i32::try_from(rest).unwrap_or(0),
+    }
+}
+
+fn from_wire(wire: &prost_types::Timestamp) -> Option<Timestamp> {
+    Timestamp::new(wire.seconds, wire.nanos).ok()
+}
+
+/// RFC 3339 in UTC, to the nanosecond where there is any: for programs.
+#[must_use]
+pub fn exact(wire: &prost_types::Timestamp) -> String {
+    // A server that sends what is no instant must not make it look unset.
+    from_wire(wire).map_or_else(|| "invalid".into(), |instant| instant.to_string())
+}
+
+/// RFC 3339 in UTC, to the second: for people.
+#[must_use]
+pub fn stamp(wire: &prost_types::Timestamp) -> String {
+    let whole = prost_types::Timestamp { seconds: wire.seconds, nanos: 0 };
+    exact(&whole)
+}
+
+/// A stamp with its distance from `now`: `… (in 12 days)`, `… (3 hours ago)`.
+#[must_use]
+pub fn stamp_and_distance(wire: &prost_types::Timestamp, now: Timestamp) -> String {
+    match from_wire(wire) {
+        Some(instant) => format!("{} ({})", stamp(wire), distance(instant, now)),
+        None => stamp(wire),
+    }
+}
+
+/// When a key expires, for people: `lifetime`, `… (in 12 days)`,
+/// `… (expired 3 days ago)`.
+#[must_use]
+pub fn expiry(wire: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    let Some(wire) = wire else {
+        return "lifetime".into();
+    };
+    match from_wire(wire) {
+        Some(instant) if instant <= now => {
+            format!("{} (expired {})", stamp(wire), distance(instant, now))
+        }
+        _ => stamp_and_distance(wire, now),
+    }
+}
+
+fn distance(instant: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_until(instant).as_secs();
+    let apart = seconds.unsigned_abs();
+    let (amount, unit) = match apart {
+        0 => return "now".into(),
+        1..60 => (apart, "second"),
+        60..3_600 => (apart / 60, "minute"),
+        3_600..172_800 => (apart / 3_600, "hour"),
+        172_800..63_072_000 => (apart / 86_400, "day"),
+        _ => (apart / 31_536_000, "year"),
+    };
+    let plural = if amount == 1 { "" } else { "s" };
+    if seconds > 0 {
+        format!("in {amount} {unit}{plural}")
+    } else {
+        format!("{amount} {unit}{plural} ago")
+    }
+}

@@ -1,0 +1,99 @@
+//! What is a time, and how it reads.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{When, expiry, parse_timeout, spoken};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+#[test]
+fn an_expiration_is_an_instant_a_day_a_duration_or_lifetime() {
+    let when = |text: &str| text.parse::<When>().unwrap();
+    let instant = |text: &str| When::At(at(text));
+    assert_eq!(when("lifetime"), When::Lifetime);
+    assert_eq!(when("2027-01-31T12:00:00Z"), instant("2027-01-31T12:00:00Z"));
+    assert_eq!(when("2027-01-31T12:00:00+02:00"), instant("2027-01-31T10:00:00Z"));
+    assert_eq!(when("2027-01-31"), instant("2027-02-01T00:00:00Z"));
+    assert_eq!(when("2028-02-29"), instant("2028-03-01T00:00:00Z"));
+    for (text, seconds) in
+        [("45s", 45), ("30m", 1_800), ("12h", 43_200), ("90d", 7_776_000), ("2w", 1_209_600)]
+    {
+        assert_eq!(when(text), When::In(Duration::from_secs(seconds)), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_expiration_is_refused() {
+    for text in [
+        "",
+        "soon",
+        "0d",
+        "-1d",
+        "1.5d",
+        "d",
+        "90",
+        "90 d",
+        "1y",
+        "99999999999999999999d",
+        "2027-02-30",
+        "2027-13-01",
+        "9999-12-31",
+        "27-01-31",
+        // Whose noon?
+        "2027-01-31T12:00:00",
+    ] {
+        assert!(text.parse::<When>().is_err(), "{text}");
+    }
+    let far = When::In(Duration::from_secs(86_400 * 366 * 9_000));
+    assert!(far.expire_time(at("2026-01-01T00:00:00Z")).is_err());
+}
+
+#[test]
+fn an_expiration_becomes_a_time_on_the_wire() {
+    let now = at("2026-01-01T00:00:00.5Z");
+    let wire = |when: When| when.expire_time(now).unwrap();
+    assert_eq!(wire(When::Lifetime), None);
+    let tomorrow = wire(When::In(Duration::from_secs(86_400))).unwrap();
+    assert_eq!((tomorrow.seconds, tomorrow.nanos), (1_767_312_000, 500_000_000));
+    let before_1970 = wire(When::At(at("1969-12-31T23:59:59.25Z"))).unwrap();
+    assert_eq!((before_1970.seconds, before_1970.nanos), (-1, 250_000_000));
+}
+
+#[test]
+fn a_timeout_is_a_number_and_a_unit() {
+    for (text, milliseconds) in [("500ms", 500), ("10s", 10_000), ("2m", 120_000)] {
+        let length = parse_timeout(text).unwrap();
+        assert_eq!(length, Duration::from_millis(milliseconds), "{text}");
+    }
+    for text in ["", "10", "s", "0s", "-1s", "1.5s", "10 s", "1d", "99999999999999999h"] {
+        assert!(parse_timeout(text).is_err(), "{text}");
+    }
+    assert_eq!(spoken(Duration::from_millis(1_500)), "1500ms");
+    assert_eq!(spoken(Duration::from_secs(10)), "10s");
+}
+
+#[test]
+fn times_say_how_far_away_they_are() {
+    let now = at("2026-11-23T12:00:00Z");
+    let shown = |text: &str| {
+        let wire = When::At(at(text)).expire_time(now).unwrap();
+        expiry(wire.as_ref(), now)
+    };
+    assert_eq!(expiry(None, now), "lifetime");
+    for (text, expected) in [
+        ("2026-12-05T12:00:00.9Z", "2026-12-05T12:00:00Z (in 12 days)"),
+        ("2026-11-23T13:00:00Z", "2026-11-23T13:00:00Z (in 1 hour)"),
+        ("2026-11-23T12:00:30Z", "2026-11-23T12:00:30Z (in 30 seconds)"),
+        ("2029-01-01T00:00:00Z", "2029-01-01T00:00:00Z (in 2 years)"),
+        ("2026-11-23T11:58:59Z", "2026-11-23T11:58:59Z (expired 1 minute ago)"),
+        ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z (expired 3 days ago)"),
+    ] {
+        assert_eq!(shown(text), expected);
+    }
+    let nonsense = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
+    assert_eq!(expiry(Some(&nonsense), now), "invalid");
+}

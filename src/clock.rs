@@ -1,0 +1,51 @@
+//! What time it is: the system's, or a test's.
+//!
+//! Everything that compares times takes its `now` from one `Clock`, so that a
+//! test can stand on either side of a millisecond.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Milliseconds since the Unix epoch, UTC.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub i64);
+
+/// Tells the time. Clones tell the same time.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The system's wall clock.
+    #[default]
+    System,
+    /// A clock that stands still until a test sets it.
+    Test(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that shows `now` until [`Clock::set`].
+    pub fn test(now: Timestamp) -> Self {
+        Self::Test(Arc::new(AtomicI64::new(now.0)))
+    }
+
+    /// The time, to the millisecond. A system clock before 1970 reads as 1970.
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::Test(now) => Timestamp(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Sets a test clock; does nothing to the system's.
+    pub fn set(&self, now: Timestamp) {
+        if let Self::Test(shown) = self {
+            shown.store(now.0, Ordering::SeqCst);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Who calls the admin API: the bearer of a request, as far as its shape says.
+//!
+//! INVARIANT: exactly one `authorization` header, of scheme Bearer, that is the
+//! operator token or has the shape of a key. Whether a key is good, the keyring
+//! finds out inside the change.
+
+use tonic::{Request, Status, metadata::MetadataMap};
+
+use super::Peer;
+use crate::{
+    keyring::{Caller, Identity},
+    operator::OperatorToken,
+    token::Presented,
+};
+
+/// A longer request id is cut.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The caller of `request`.
+///
+/// # Errors
+/// UNAUTHENTICATED
+pub(super) fn caller<T>(request: &Request<T>, operator: &OperatorToken) -> Result<Caller, Status> {
+    let identity = identity(request.metadata(), operator).map_err(Status::unauthenticated)?;
+    let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
+    let request_id =
+        request.metadata().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    Ok(Caller { identity, peer, request_id: request_id.chars().take(MAX_REQUEST_ID).collect() })
+}
+
+fn identity(metadata: &MetadataMap, operator: &OperatorToken) -> Result<Identity, &'static str> {
+    let mut headers = metadata.get_all("authorization").iter();
+    let header =
+        headers.next().ok_or("send `authorization: Bearer <operator token or API key>`")?;
+    if headers.next().is_some() {
+        return Err("send one `authorization` header, not several");
+    }
+    let header = header.to_str().map_err(|_| "the `authorization` header is not text")?;
+    let (scheme, credential) = header.split_once(' ').unwrap_or((header, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err("the `authorization` header must be of scheme Bearer");
+    }
+    let credential = credential.trim();
+    if operator.is(credential) {
+        return Ok(Identity::Operator);
+    }
+    let presented = Presented::parse(credential);
+    presented
+        .map(Identity::Key)
+        .map_err(|_| "the credential is neither the operator token nor an API key")
+}

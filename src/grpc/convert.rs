@@ -1,0 +1,287 @@
+//! The border between wire types and ours.
+//!
+//! INVARIANT: what passes inwards is within its limits; what passes outwards
+//! holds no secret. A reason that we do not know how to say is never an allow.
+
+mod outcome;
+mod status;
+
+use std::collections::{BTreeMap, HashMap};
+
+use tonic::Status;
+
+pub(super) use self::{
+    outcome::{introspection, reason, response},
+    status::{invalid_argument, oversize, status, unavailable, violation},
+};
+use crate::{
+    authorizer::Question,
+    change::{FieldViolation, Refusal},
+    clock::Timestamp,
+    keyring::{Filter, NewKey, Page, PageRequest, Patch},
+    pb::v1::{
+        ActionInfo, ApiKey, AuthorizeRequest, CreateApiKeyRequest, KeySecret, KeyStatus,
+        ListApiKeysRequest, ListApiKeysResponse, ListRolesResponse, Role, RoleCondition,
+        ServiceRoles, UpdateApiKeyRequest,
+    },
+    policy::{Attributes, Policy, Service},
+    record::KeyRecord,
+};
+
+/// The longest name of a service or action.
+pub(super) const MAX_NAME: usize = 128;
+/// The longest attribute, its name or value, and the longest correlation id.
+const MAX_ATTRIBUTE: usize = 256;
+/// The most attributes of a resource.
+const MAX_ATTRIBUTES: usize = 64;
+
+/// What `request` asks, if it is within the limits.
+pub(super) fn question(request: &AuthorizeRequest) -> Result<Question<'_>, FieldViolation> {
+    if request.action.is_empty() {
+        return Err(violation("action", "must not be empty: name the action as `resource.verb`"));
+    }
+    check_len("action", &request.action, MAX_NAME)?;
+    check_len("service", &request.service, MAX_NAME)?;
+    check_len("correlation_id", &request.correlation_id, MAX_ATTRIBUTE)?;
+    let mut attributes = Attributes::default();
+    if let Some(resource) = &request.resource {
+        check_len("resource.id", &resource.id, MAX_ATTRIBUTE)?;
+        check_len("resource.owner", &resource.owner, MAX_ATTRIBUTE)?;
+        check_len("resource.state", &resource.state, MAX_ATTRIBUTE)?;
+        if resource.attributes.len() > MAX_ATTRIBUTES {
+            let count = resource.attributes.len();
+            return Err(violation(
+                "resource.attributes",
+                format!("holds {count} attributes; at most {MAX_ATTRIBUTES}"),
+            ));
+        }
+        for (name, value) in &resource.attributes {
+            check_len("resource.attributes", name, MAX_ATTRIBUTE)?;
+            check_len("resource.attributes", value, MAX_ATTRIBUTE)?;
+        }
+        attributes = Attributes { owner: &resource.owner, state: &resource.state };
+    }
+    Ok(Question {
+        key: &request.key,
+        action: &request.action,
+        service: &request.service,
+        attributes,
+    })
+}
+
+/// Refuses a text of more than `max` bytes.
+pub(super) fn check_len(field: &'static str, text: &str, max: usize) -> Result<(), FieldViolation> {
+    if text.len() <= max {
+        Ok(())
+    } else {
+        Err(violation(field, format!("has {} bytes; at most {max}", text.len())))
+    }
+}
+
+/// The correlation id to answer with: none that is over its limit.
+pub(super) fn correlation_id(request: &AuthorizeRequest) -> String {
+    if request.correlation_id.len() <= MAX_ATTRIBUTE {
+        request.correlation_id.clone()
+    } else {
+        String::new()
+    }
+}
+
+pub(super) fn new_key(request: CreateApiKeyRequest) -> Result<NewKey, Status> {
+    Ok(NewKey {
+        inactive: request.status().is_inactive("status", request.status)?,
+        expires: request.expire_time.map(instant).transpose()?,
+        name: request.name,
+        service: request.service,
+        role: request.role,
+        team: request.team,
+        grants: request.grants,
+        subject: request.subject,
+        description: request.description,
+        labels: sorted(request.labels),
+    })
+}
+
+/// The fields that the mask of `request` names.
+pub(super) fn patch(request: UpdateApiKeyRequest) -> Result<Patch, Status> {
+    let paths = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
+    let key = request.api_key.unwrap_or_default();
+    if paths.is_empty() {
+        return Err(invalid_argument(&violation(
+            "update_mask",
+            format!("must name at least one of {UPDATABLE}"),
+        )));
+    }
+    let mut patch = Patch::default();
+    for path in &paths {
+        match path.as_str() {
+            "name" => patch.name = Some(key.name.clone()),
+            "role" => patch.role = Some(key.role.clone()),
+            "grants" => patch.grants = Some(key.grants.clone()),
+            "expire_time" => patch.expires = Some(key.expire_time.map(instant).transpose()?),
+            "status" if key.status == KeyStatus::Unspecified as i32 => {
+                return Err(invalid_argument(&violation("status", "must be ACTIVE or INACTIVE")));
+            }
+            "status" => patch.active = Some(!key.status().is_inactive("status", key.status)?),
+            "subject" => patch.subject = Some(key.subject.clone()),
+            "description" => patch.description = Some(key.description.clone()),
+            "labels" => patch.labels = Some(sorted(key.labels.clone())),
+            other => {
+                let shown: String = other.chars().filter(|c| !c.is_control()).take(64).collect();
+                let problem = format!("`{shown}` cannot be changed; name {UPDATABLE}");
+                return Err(invalid_argument(&violation("update_mask", problem)));
+            }
+        }
+    }
+    Ok(patch)
+}
+
+const UPDATABLE: &str =
+    "`name`, `role`, `grants`, `expire_time`, `status`, `description`, `labels`, `subject`";
+
+pub(super) fn page_request(request: ListApiKeysRequest) -> Result<PageRequest, Status> {
+    let size = usize::try_from(request.page_size)
+        .map_err(|_| invalid_argument(&violation("page_size", "must not be negative")))?;
+    let some = |text: String| if text.is_empty() { None } else { Some(text) };
+    let filter = request.filter.unwrap_or_default();
+    let active = match filter.status() {
+        KeyStatus::Unspecified if filter.status == 0 => None,
+        status => Some(!status.is_inactive("filter.status", filter.status)?),
+    };
+    let filter = Filter {
+        active,
+        team: some(filter.team),
+        service: some(filter.service),
+        roles: filter.roles,
+        name_contains: some(filter.name_contains),
+    };
+    Ok(PageRequest { size, token: request.page_token, filter })
+}
+
+impl KeyStatus {
+    /// A number that is no status reads as `Unspecified`: it is refused, not
+    /// taken for ACTIVE.
+    fn is_inactive(self, field: &'static str, number: i32) -> Result<bool, Status> {
+        match self {
+            Self::Unspecified if number != 0 => Err(invalid_argument(&violation(
+                field,
+                format!("{number} is no status: give ACTIVE or INACTIVE"),
+            ))),
+            Self::Unspecified | Self::Active => Ok(false),
+            Self::Inactive => Ok(true),
+        }
+    }
+}
+
+fn sorted(labels: HashMap<String, String>) -> BTreeMap<String, String> {
+    labels.into_iter().collect()
+}
+
+/// A key, without anything secret.
+pub(super) fn api_key(key: &KeyRecord) -> ApiKey {
+    let status = if key.active { KeyStatus::Active } else { KeyStatus::Inactive };
+    ApiKey {
+        id: key.id.to_string(),
+        name: key.name.clone(),
+        team: key.team.clone(),
+        service: key.service.clone(),
+        role: key.role.clone(),
+        grants: key.grants.clone(),
+        status: status.into(),
+        expire_time: key.expires.map(timestamp),
+        create_time: Some(timestamp(key.created)),
+        update_time: Some(timestamp(key.updated)),
+        subject: key.subject.clone(),
+        description: key.description.clone(),
+        labels: key.labels.clone().into_iter().collect(),
+        created_by: key.created_by.to_string(),
+        etag: key.etag(),
+        secrets: key
+            .secrets
+            .iter()
+            .map(|secret| KeySecret {
+                hint: format!("octv_{}_…{}", key.id, secret.hint),
+                create_time: Some(timestamp(secret.created)),
+                expire_time: secret.expires.map(timestamp),
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn page(page: Page) -> ListApiKeysResponse {
+    ListApiKeysResponse {
+        api_keys: page.keys.iter().map(api_key).collect(),
+        next_page_token: page.next,
+        total_size: i64::try_from(page.total).unwrap_or(i64::MAX),
+    }
+}
+
+/// The roles of `service`, or of all when it is empty.
+pub(super) fn roles(policy: &Policy, service: &str) -> Result<ListRolesResponse, Status> {
+    let services: Vec<_> =
+        policy.services().filter(|known| service.is_empty() || known.name() == service).collect();
+    if services.is_empty() {
+        let shown: String = service.chars().filter(|c| !c.is_control()).take(64).collect();
+        return Err(status(
+            Refusal::field("service", format!("there is no service `{shown}`")).into(),
+        ));
+    }
+    Ok(ListRolesResponse {
+        services: services.into_iter().map(|service| service_roles(service)).collect(),
+    })
+}
+
+fn service_roles(service: &Service) -> ServiceRoles {
+    let names = |set| service.names(set).map(str::to_owned).collect();
+    let actions = service.actions().iter().map(|action| ActionInfo {
+        action: action.name().to_owned(),
+        meaning: action.meaning().to_owned(),
+    });
+    let roles = service.roles().iter().map(|role| Role {
+        role: role.name().to_owned(),
+        title: role.title().to_owned(),
+        intended_use: role.intended_use().to_owned(),
+        summary: role.summary().to_owned(),
+        allowed_actions: names(role.rights().always()),
+        conditional_actions: role
+            .rights()
+            .conditional()
+            .map(|(action, conditions)| RoleCondition {
+                action: service.action_name(action).to_owned(),
+                conditions: conditions
+                    .iter()
+                    .map(|condition| condition.name().to_owned())
+                    .collect(),
+            })
+            .collect(),
+        grantable_actions: names(role.grantable()),
+    });
+    ServiceRoles {
+        service: service.name().to_owned(),
+        title: service.title().to_owned(),
+        actions: actions.collect(),
+        roles: roles.collect(),
+    }
+}
+
+pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    // A remainder of 1000 milliseconds is within an i32 of nanoseconds.
+    let nanos = i32::try_from(at.0.rem_euclid(1000) * 1_000_000).unwrap_or_default();
+    prost_types::Timestamp { seconds: at.0.div_euclid(1000), nanos }
+}
+
+/// The instant of a wire timestamp, to the millisecond below.
+fn instant(at: prost_types::Timestamp) -> Result<Timestamp, Status> {
+    let millis =
+        at.seconds.checked_mul(1000).and_then(|ms| ms.checked_add(i64::from(at.nanos / 1_000_000)));
+    let in_range = (0..1_000_000_000).contains(&at.nanos);
+    millis
+        .filter(|_| in_range)
+        .map(Timestamp)
+        .ok_or_else(|| invalid_argument(&violation("expire_time", "is not a valid timestamp")))
+}
+
+/// Bytes as lowercase hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,87 @@
+//! Decisions, outwards.
+
+use crate::{
+    authorizer::{Decision, Outcome, Reason},
+    pb::v1::{AuthorizeResponse, Condition, ConditionalAction, DecisionReason, IntrospectResponse},
+    policy::ConditionSet,
+    resolved_key::ResolvedKey,
+};
+
+/// A decision as the caller sees it; `correlation_id` is left empty.
+pub(in crate::grpc) fn response(decision: &Decision, revision: u64) -> AuthorizeResponse {
+    let conditions = match (decision.outcome, &decision.key) {
+        (Outcome::Deny(Reason::ConditionUnmet(unmet)), Some(key)) => {
+            conditions(unmet, key.subject())
+        }
+        _ => Vec::new(),
+    };
+    let (key_id, team, role) = match &decision.key {
+        Some(key) => {
+            let record = key.record();
+            (record.id.to_string(), record.team.clone(), record.role.clone())
+        }
+        None => Default::default(),
+    };
+    AuthorizeResponse {
+        allowed: decision.outcome == Outcome::Allow,
+        reason: reason(decision.outcome).into(),
+        key_id,
+        team,
+        role,
+        conditions,
+        revision,
+        staleness_ms: 0,
+        correlation_id: String::new(),
+    }
+}
+
+pub(in crate::grpc) fn reason(outcome: Outcome) -> DecisionReason {
+    match outcome {
+        Outcome::Allow => DecisionReason::Allowed,
+        Outcome::Deny(reason) => match reason {
+            Reason::KeyMalformed => DecisionReason::KeyMalformed,
+            Reason::KeyUnknown => DecisionReason::KeyUnknown,
+            Reason::KeyInactive => DecisionReason::KeyInactive,
+            Reason::KeyExpired => DecisionReason::KeyExpired,
+            Reason::ServiceMismatch => DecisionReason::ServiceMismatch,
+            Reason::ActionUnknown => DecisionReason::ActionUnknown,
+            Reason::ActionDenied => DecisionReason::ActionDenied,
+            Reason::ConditionUnmet(_) => DecisionReason::ConditionUnmet,
+        },
+    }
+}
+
+/// What a valid key may do.
+pub(in crate::grpc) fn introspection(key: &ResolvedKey) -> IntrospectResponse {
+    let mut response = IntrospectResponse {
+        key: Some(super::api_key(key.record())),
+        reason: DecisionReason::Allowed.into(),
+        ..IntrospectResponse::default()
+    };
+    if let Some(service) = key.service() {
+        response.allowed_actions =
+            service.names(key.rights().always()).map(str::to_owned).collect();
+        response.allowed_actions.sort();
+        let conditional = key.rights().conditional().map(|(action, needed)| ConditionalAction {
+            action: service.action_name(action).to_owned(),
+            conditions: conditions(needed, key.subject()),
+        });
+        response.conditional_actions = conditional.collect();
+        response.conditional_actions.sort_by(|a, b| a.action.cmp(&b.action));
+    }
+    response
+}
+
+/// What each of `set` needs, as alternatives numbered from 1.
+fn conditions(set: ConditionSet, subject: &str) -> Vec<Condition> {
+    (1..)
+        .zip(set.iter())
+        .flat_map(|(alternative, condition)| {
+            condition.needs(subject).map(move |(attribute, value)| Condition {
+                attribute: attribute.to_owned(),
+                value: value.to_owned(),
+                alternative,
+            })
+        })
+        .collect()
+}

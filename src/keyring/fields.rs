@@ -1,0 +1,217 @@
+//! What the fields of a key may be.
+//!
+//! INVARIANT: a record that passes has a role and grants that the policy knows,
+//! and no text that could garble a log or a terminal. All violations are told at
+//! once.
+
+use std::collections::BTreeSet;
+
+use super::Patch;
+use crate::{
+    change::{FieldViolation, Refusal},
+    clock::Timestamp,
+    policy::{Policy, Service},
+    record::KeyRecord,
+};
+
+const MAX_NAME: usize = 128;
+const MAX_TEAM: usize = 63;
+const MAX_SUBJECT: usize = 256;
+const MAX_DESCRIPTION: usize = 1024;
+const MAX_LABELS: usize = 64;
+const MAX_LABEL_NAME: usize = 63;
+const MAX_LABEL_VALUE: usize = 256;
+/// 9999-12-31T23:59:59.999Z, the last instant of a protobuf Timestamp.
+const LAST_INSTANT: Timestamp = Timestamp(253_402_300_799_999);
+
+/// Puts the fields of `patch` into `key`.
+pub(super) fn apply(key: &mut KeyRecord, patch: &Patch) {
+    let set = |field: &mut String, value: &Option<String>| {
+        if let Some(value) = value {
+            field.clone_from(value);
+        }
+    };
+    set(&mut key.name, &patch.name);
+    set(&mut key.role, &patch.role);
+    set(&mut key.description, &patch.description);
+    set(&mut key.subject, &patch.subject);
+    if key.subject.is_empty() {
+        key.subject = key.id.to_string();
+    }
+    if let Some(grants) = &patch.grants {
+        key.grants = sorted(grants);
+    }
+    if let Some(expires) = patch.expires {
+        key.expires = expires;
+    }
+    if let Some(active) = patch.active {
+        key.active = active;
+    }
+    if let Some(labels) = &patch.labels {
+        key.labels.clone_from(labels);
+    }
+}
+
+/// Grants in the order in which they are kept.
+pub(super) fn sorted(grants: &[String]) -> Vec<String> {
+    let mut grants = grants.to_vec();
+    grants.sort();
+    grants
+}
+
+/// Refuses a record whose fields are not valid. What is as it was `before` may
+/// stay, though a policy or a clock has moved on.
+pub(super) fn validate(
+    before: Option<&KeyRecord>,
+    key: &KeyRecord,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let mut found = Violations(Vec::new());
+    found.text("name", &key.name, MAX_NAME, "");
+    if key.name.is_empty() {
+        found.add("name", "must not be empty");
+    } else if key.name.trim() != key.name {
+        found.add("name", "must not begin or end with a space");
+    }
+    if !is_team(&key.team) {
+        found.add(
+            "team",
+            "must be 1 to 63 letters, digits, `.`, `_` or `-`, the first a letter or digit",
+        );
+    }
+    found.text("subject", &key.subject, MAX_SUBJECT, "");
+    found.text("description", &key.description, MAX_DESCRIPTION, "\n\t");
+    found.labels(key);
+    if before.is_none_or(|before| before.expires != key.expires) {
+        found.expiration(key.expires, now);
+    }
+    if before.is_none_or(|before| (&before.role, &before.grants) != (&key.role, &key.grants)) {
+        found.role_and_grants(key, policy);
+    }
+    if found.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(found.0)) }
+}
+
+struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    fn add(&mut self, field: &'static str, problem: impl Into<String>) {
+        self.0.push(FieldViolation { field, problem: problem.into() });
+    }
+
+    /// At most `max` characters, none of them a control character but `allowed`.
+    fn text(&mut self, field: &'static str, text: &str, max: usize, allowed: &str) {
+        let len = text.chars().count();
+        if len > max {
+            self.add(field, format!("has {len} characters; at most {max}"));
+        }
+        if text.chars().any(|c| is_unprintable(c) && !allowed.contains(c)) {
+            self.add(field, "must not hold control characters");
+        }
+    }
+
+    fn labels(&mut self, key: &KeyRecord) {
+        if key.labels.len() > MAX_LABELS {
+            self.add("labels", format!("has {} labels; at most {MAX_LABELS}", key.labels.len()));
+        }
+        for (name, value) in &key.labels {
+            let fits = (1..=MAX_LABEL_NAME).contains(&name.len());
+            if !fits || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c)) {
+                let shown: String =
+                    name.chars().filter(|c| !is_unprintable(*c)).take(MAX_LABEL_NAME).collect();
+                self.add(
+                    "labels",
+                    format!("`{shown}` must be 1 to {MAX_LABEL_NAME} letters, digits, `.`, `_`, `/` or `-`"),
+                );
+            }
+            self.text("labels", value, MAX_LABEL_VALUE, "");
+        }
+    }
+
+    fn expiration(&mut self, expires: Option<Timestamp>, now: Timestamp) {
+        match expires {
+            Some(expires) if expires <= now => {
+                self.add(
+                    "expire_time",
+                    "must be in the future; to end a key now, revoke it or set it INACTIVE",
+                );
+            }
+            Some(expires) if expires > LAST_INSTANT => {
+                self.add(
+                    "expire_time",
+                    "must be before the year 10000; leave it out for a lifetime key",
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn role_and_grants(&mut self, key: &KeyRecord, policy: &Policy) {
+        let Some(service) = policy.service(&key.service) else {
+            let known = list(policy.services().map(|service| service.name()));
+            return self.add(
+                "service",
+                format!("there is no service `{}`; there is {known}", shown(&key.service)),
+            );
+        };
+        let Some(role) = service.role(&key.role) else {
+            let known = list(service.roles().iter().map(|role| role.name()));
+            let problem = if key.role.is_empty() {
+                format!("must be one of {known}")
+            } else {
+                format!(
+                    "service `{}` has no role `{}`; there is {known}",
+                    service.name(),
+                    shown(&key.role)
+                )
+            };
+            return self.add("role", problem);
+        };
+        let mut seen = BTreeSet::new();
+        for grant in &key.grants {
+            if !seen.insert(grant) {
+                self.add("grants", format!("`{}` stands there twice", shown(grant)));
+            } else if service.action(grant).is_none() {
+                self.add(
+                    "grants",
+                    format!("service `{}` has no action `{}`", service.name(), shown(grant)),
+                );
+            } else if !service.action(grant).is_some_and(|action| role.grantable().contains(action))
+            {
+                let problem = match grantable(service, &key.role) {
+                    None => format!("role `{}` takes no grants", role.name()),
+                    Some(known) => {
+                        format!("role `{}` cannot be granted `{grant}`, only {known}", role.name())
+                    }
+                };
+                self.add("grants", problem);
+            }
+        }
+    }
+}
+
+fn grantable(service: &Service, role: &str) -> Option<String> {
+    let role = service.role(role).filter(|role| !role.grantable().is_empty())?;
+    Some(list(service.names(role.grantable())))
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// What a caller sent, fit for an error message.
+fn shown(text: &str) -> String {
+    text.chars().take(64).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Control characters, and those that reorder what stands around them.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn is_team(team: &str) -> bool {
+    team.len() <= MAX_TEAM
+        && team.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && team.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}

@@ -1,0 +1,198 @@
+//! An API key as it is kept, and its stored form.
+//!
+//! The stored form is deterministic (equal records have equal bytes) and
+//! evolves by protobuf's rules. A form that cannot be read is an error, never a
+//! record with something missing.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+
+use crate::{
+    change::Actor,
+    clock::Timestamp,
+    pb::storage::{Label, StoredKey, StoredSecret},
+    token::{Digest, KeyId, Token},
+};
+
+/// An API key, without its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Public, never changes.
+    pub id: KeyId,
+    /// What people call it.
+    pub name: String,
+    /// The team that it belongs to.
+    pub team: String,
+    /// The service that it is good for.
+    pub service: String,
+    /// The role's name in that service.
+    pub role: String,
+    /// Actions granted beside the role's, sorted.
+    pub grants: Vec<String>,
+    /// Switched on.
+    pub active: bool,
+    /// The instant from which it is no longer accepted; `None` is lifetime.
+    pub expires: Option<Timestamp>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// The principal that `own` conditions compare with a resource's owner.
+    pub subject: String,
+    /// Free text.
+    pub description: String,
+    /// Free names and values.
+    pub labels: BTreeMap<String, String>,
+    /// Who created it.
+    pub created_by: Actor,
+    /// The sequence number of the change that made this version. The store sets
+    /// it; the etag shows it.
+    pub revision: u64,
+    /// The secrets that are accepted, newest first.
+    pub secrets: Vec<SecretRecord>,
+}
+
+/// One secret of a key: what proves it, not the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretRecord {
+    /// Digest of the key's text.
+    pub digest: Digest,
+    /// The last characters of the text.
+    pub hint: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The instant from which it is no longer accepted; `None` is with the key.
+    pub expires: Option<Timestamp>,
+}
+
+/// A stored form that is no record.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not the protobuf message.
+    #[error("stored key cannot be decoded")]
+    Decode(#[from] prost::DecodeError),
+    /// A field holds what this program never writes.
+    #[error("stored key has an invalid {0}")]
+    Field(&'static str),
+}
+
+impl SecretRecord {
+    /// What is kept of a new `token`.
+    pub fn new(token: &Token, now: Timestamp) -> Self {
+        Self { digest: token.digest(), hint: token.hint().to_owned(), created: now, expires: None }
+    }
+}
+
+impl KeyRecord {
+    /// Whether `digest` is that of one of its secrets that is accepted at `now`.
+    /// Every secret is compared, in constant time.
+    pub fn is_proven_by(&self, digest: &Digest, now: Timestamp) -> bool {
+        self.secrets.iter().fold(false, |proven, secret| {
+            let live = secret.expires.is_none_or(|expires| now < expires);
+            proven | ((secret.digest == *digest) & live)
+        })
+    }
+
+    /// Whether it has expired at `now`. The instant itself is too late.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
+
+    /// Names this version: it changes with every change.
+    pub fn etag(&self) -> String {
+        self.revision.to_string()
+    }
+
+    /// The stored form.
+    pub fn encode(&self) -> Vec<u8> {
+        self.to_stored().encode_to_vec()
+    }
+
+    /// Reads a stored form.
+    ///
+    /// # Errors
+    /// [`RecordError`] for bytes that no version of this program wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        Self::from_stored(StoredKey::decode(bytes)?)
+    }
+
+    /// The message that is stored.
+    pub fn to_stored(&self) -> StoredKey {
+        StoredKey {
+            id: self.id.to_string(),
+            name: self.name.clone(),
+            team: self.team.clone(),
+            service: self.service.clone(),
+            role: self.role.clone(),
+            grants: self.grants.clone(),
+            active: self.active,
+            expire_ms: self.expires.map(|at| at.0),
+            create_ms: self.created.0,
+            update_ms: self.updated.0,
+            subject: self.subject.clone(),
+            description: self.description.clone(),
+            labels: self
+                .labels
+                .iter()
+                .map(|(name, value)| Label { name: name.clone(), value: value.clone() })
+                .collect(),
+            created_by: self.created_by.to_string(),
+            revision: self.revision,
+            secrets: self.secrets.iter().map(SecretRecord::to_stored).collect(),
+        }
+    }
+
+    /// Reads a stored message.
+    ///
+    /// # Errors
+    /// [`RecordError::Field`]
+    pub fn from_stored(stored: StoredKey) -> Result<Self, RecordError> {
+        Ok(Self {
+            id: stored.id.parse().map_err(|_| RecordError::Field("id"))?,
+            name: stored.name,
+            team: stored.team,
+            service: stored.service,
+            role: stored.role,
+            grants: stored.grants,
+            active: stored.active,
+            expires: stored.expire_ms.map(Timestamp),
+            created: Timestamp(stored.create_ms),
+            updated: Timestamp(stored.update_ms),
+            subject: stored.subject,
+            description: stored.description,
+            labels: stored.labels.into_iter().map(|label| (label.name, label.value)).collect(),
+            created_by: stored.created_by.parse().map_err(|_| RecordError::Field("created_by"))?,
+            revision: stored.revision,
+            secrets: stored
+                .secrets
+                .into_iter()
+                .map(SecretRecord::from_stored)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl SecretRecord {
+    fn to_stored(&self) -> StoredSecret {
+        StoredSecret {
+            digest: self.digest.as_bytes().to_vec(),
+            hint: self.hint.clone(),
+            create_ms: self.created.0,
+            expire_ms: self.expires.map(|at| at.0),
+        }
+    }
+
+    fn from_stored(stored: StoredSecret) -> Result<Self, RecordError> {
+        let digest = stored.digest.try_into().map_err(|_| RecordError::Field("digest"))?;
+        Ok(Self {
+            digest: Digest::from_bytes(digest),
+            hint: stored.hint,
+            created: Timestamp(stored.create_ms),
+            expires: stored.expire_ms.map(Timestamp),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,299 @@
+//! Runs the sidecar: opens the store, binds, serves, drains.
+//!
+//! The authorization listeners run on the workers, one current-thread runtime
+//! each; everything else runs on the caller's runtime and cannot slow them.
+//! INVARIANT: nothing is SERVING before the store is open, or after a stop was
+//! asked for; the store is closed after the last call is answered.
+
+mod connection;
+mod limits;
+mod listener;
+mod worker;
+
+use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::service::Routes;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use self::connection::Open;
+pub use self::{
+    connection::Socket,
+    listener::{BindError, Listener},
+    worker::{Drain, Workers},
+};
+use crate::{
+    authorizer::Authorizer,
+    clock::Clock,
+    config::{Address, Config},
+    grpc::{Admin, Authorization},
+    keyring::Keyring,
+    operator::{OperatorToken, OperatorTokenError},
+    pb::{
+        self,
+        v1::{
+            api_key_service_server::ApiKeyServiceServer,
+            authorization_service_server::AuthorizationServiceServer,
+            maintenance_service_server::MaintenanceServiceServer,
+            role_service_server::RoleServiceServer,
+        },
+    },
+    policy::{Policy, PolicyError},
+    store::{Embedded, Failure, OpenError, Recovery, Store as _},
+};
+
+const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
+const ADMIN: [&str; 3] = [
+    "octavia.authz.v1.ApiKeyService",
+    "octavia.authz.v1.RoleService",
+    "octavia.authz.v1.MaintenanceService",
+];
+
+/// A sidecar that is bound and ready to run.
+pub struct Server {
+    store: Arc<Embedded>,
+    authorization: Bound,
+    admin: Bound,
+    health: Health,
+    workers: usize,
+    drain_timeout: Duration,
+    started: Started,
+}
+
+/// What a start is told to people.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Where the data lies.
+    pub data_dir: PathBuf,
+    /// What opening the store had to do.
+    pub recovery: Recovery,
+    /// How many keys there are.
+    pub key_count: u64,
+    /// The newest revision.
+    pub revision: u64,
+    /// Where the authorization API listens: real ports.
+    pub listen: Vec<Address>,
+    /// Where the admin API listens; empty is nowhere.
+    pub admin_listen: Vec<Address>,
+    /// Where the operator token lies.
+    pub operator_token_file: PathBuf,
+    /// The policy's digest.
+    pub policy_digest: [u8; 32],
+    /// Threads of the authorization path.
+    pub workers: usize,
+}
+
+/// The sidecar cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The policy file is wrong: configuration.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No operator token.
+    #[error(transparent)]
+    OperatorToken(#[from] OperatorTokenError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The descriptors for reflection are broken: a defect.
+    #[error("reflection cannot be served")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// A thread or runtime cannot be made.
+    #[error("cannot start the workers")]
+    Workers(#[source] io::Error),
+    /// Durability is in doubt.
+    #[error(
+        "the store has stopped, so the sidecar stops; nothing acknowledged is lost, start it again once the cause is mended"
+    )]
+    Store(#[source] Arc<Failure>),
+}
+
+impl ServerError {
+    /// Whether the mistake is in the configuration, not in the world.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Policy(_))
+    }
+}
+
+impl Server {
+    /// Opens the store and binds every listener; nothing is answered yet. Must be
+    /// called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`ServerError`]
+    pub fn start(config: Config) -> Result<Self, ServerError> {
+        let clock = Clock::System;
+        let policy = Arc::new(match &config.policy {
+            Some(path) => Policy::load(path)?,
+            None => Policy::built_in()?,
+        });
+        let store = Arc::new(Embedded::open(&config.data_dir)?);
+        let default_token_file = config.data_dir.join("operator.token");
+        let (operator, operator_token_file) = match config.operator_token_file {
+            Some(path) => (OperatorToken::read(&path)?, path),
+            None => (OperatorToken::read_or_generate(&default_token_file)?, default_token_file),
+        };
+        let authorizer = Arc::new(Authorizer::new(
+            store.clone(),
+            Arc::clone(&policy),
+            config.cache_capacity,
+            clock.clone(),
+        ));
+        let keyring = Keyring::new(store.clone(), Arc::clone(&policy), clock.clone());
+        let admin = Admin::new(keyring, Arc::clone(&authorizer), operator, clock.now());
+
+        let health = Health::new();
+        let authorization = Bound {
+            listeners: config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
+            routes: authorization_routes(Authorization::new(authorizer), &health)?,
+        };
+        let admin = Bound {
+            listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
+            routes: admin_routes(admin, &health)?,
+        };
+        let summary = store.summary();
+        let started = Started {
+            data_dir: config.data_dir,
+            recovery: store.recovery().clone(),
+            key_count: summary.key_count,
+            revision: summary.revision,
+            listen: authorization.addresses(),
+            admin_listen: admin.addresses(),
+            operator_token_file,
+            policy_digest: *policy.digest(),
+            workers: config.workers,
+        };
+        let (workers, drain_timeout) = (config.workers, config.drain_timeout);
+        Ok(Self { store, authorization, admin, health, workers, drain_timeout, started })
+    }
+
+    /// What to tell people.
+    pub fn started(&self) -> &Started {
+        &self.started
+    }
+
+    /// Serves until `stop` ends or the store fails, then drains: what is in
+    /// flight is answered within the drain time-out, and the store is closed.
+    ///
+    /// # Errors
+    /// [`ServerError::Store`] when the store failed.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let Self { store, authorization, admin, health, workers, drain_timeout, .. } = self;
+        let (draining, drain) = watch::channel(None);
+        let workers =
+            Workers::start(workers, &authorization.routes, &drain).map_err(ServerError::Workers)?;
+        let workers = Arc::new(workers);
+        let (connections, incoming) = mpsc::unbounded_channel();
+        let admin_server = tokio::spawn(worker::serve(
+            admin.routes,
+            UnboundedReceiverStream::new(incoming),
+            drain,
+        ));
+
+        let mut acceptors = JoinSet::new();
+        for listener in authorization.listeners {
+            let workers = Arc::clone(&workers);
+            acceptors.spawn(listener.accept(move |socket| workers.dispatch(socket)));
+        }
+        for listener in admin.listeners {
+            let (connections, open) = (connections.clone(), Arc::default());
+            acceptors.spawn(listener.accept(move |socket| {
+                // A server that drains takes no more: the socket closes.
+                let _ = connections.send((socket, Open::new(&open)));
+            }));
+        }
+        health.set(ServingStatus::Serving).await;
+
+        let result = tokio::select! {
+            () = stop => Ok(()),
+            failure = store.failed() => Err(ServerError::Store(failure)),
+        };
+        health.set(ServingStatus::NotServing).await;
+        acceptors.shutdown().await;
+        draining.send_replace(Some(drain_timeout));
+        let drained = tokio::task::spawn_blocking(move || workers.join());
+        let _ = tokio::join!(drained, admin_server);
+        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        result
+    }
+}
+
+/// Listeners, and what answers on them.
+struct Bound {
+    listeners: Vec<Listener>,
+    routes: Routes,
+}
+
+impl Bound {
+    fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|listener| listener.address().clone()).collect()
+    }
+}
+
+/// The health of every service, the same on every listener.
+struct Health {
+    reporter: HealthReporter,
+}
+
+impl Health {
+    fn new() -> Self {
+        Self { reporter: HealthReporter::new() }
+    }
+
+    async fn set(&self, status: ServingStatus) {
+        for service in ["", AUTHORIZATION].into_iter().chain(ADMIN) {
+            self.reporter.set_service_status(service, status).await;
+        }
+    }
+
+    fn service(
+        &self,
+    ) -> tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>
+    {
+        tonic_health::pb::health_server::HealthServer::new(
+            tonic_health::server::HealthService::from_health_reporter(self.reporter.clone()),
+        )
+    }
+}
+
+fn authorization_routes(service: Authorization, health: &Health) -> Result<Routes, ServerError> {
+    let service =
+        AuthorizationServiceServer::new(service).max_decoding_message_size(limits::MAX_MESSAGE);
+    with_reflection(Routes::new(service).add_service(health.service()), &[AUTHORIZATION])
+}
+
+fn admin_routes(service: Admin, health: &Health) -> Result<Routes, ServerError> {
+    let keys =
+        ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(limits::MAX_MESSAGE);
+    let roles =
+        RoleServiceServer::new(service.clone()).max_decoding_message_size(limits::MAX_MESSAGE);
+    let maintenance =
+        MaintenanceServiceServer::new(service).max_decoding_message_size(limits::MAX_MESSAGE);
+    let routes =
+        Routes::new(keys).add_service(roles).add_service(maintenance).add_service(health.service());
+    with_reflection(routes, &ADMIN)
+}
+
+/// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.
+fn with_reflection(routes: Routes, services: &[&str]) -> Result<Routes, ServerError> {
+    let builder = || {
+        services
+            .iter()
+            .fold(tonic_reflection::server::Builder::configure(), |builder, name| {
+                builder.with_service_name(*name)
+            })
+            .with_service_name("grpc.health.v1.Health")
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes
+        .add_service(builder().build_v1().map_err(ServerError::Reflection)?)
+        .add_service(builder().build_v1alpha().map_err(ServerError::Reflection)?))
+}

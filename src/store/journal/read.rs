@@ -1,0 +1,244 @@
+//! Reading a journal from its beginning, and telling a torn end from damage.
+//!
+//! Nothing here writes: the same code serves the start, verification and repair.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, Read},
+    path::{Path, PathBuf},
+};
+
+use prost::Message as _;
+
+use super::{
+    Damage, Head, JournalError, MAX_COMMIT, io_error,
+    segment::{BadHeader, FRAME_LEN, FRAME_MAGIC, FrameHeader, HEADER_LEN, Header, next_head},
+};
+use crate::pb::storage::Commit;
+
+/// The smallest piece of a write that a disk loses.
+const SECTOR: usize = 512;
+
+/// One durable group of changes, and where the chain stands after it.
+#[derive(Debug)]
+pub(in crate::store) struct Frame {
+    /// The changes.
+    pub(in crate::store) commit: Commit,
+    /// The sequence number of the last of them.
+    pub(in crate::store) last: u64,
+}
+
+/// Where a journal ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Tail {
+    /// The last segment.
+    pub(in crate::store) path: PathBuf,
+    /// How much of it is whole.
+    pub(in crate::store) len: u64,
+    /// How many bytes behind that were begun and never acknowledged.
+    pub(in crate::store) torn: u64,
+    /// The last change.
+    pub(in crate::store) last: u64,
+    /// The head of the chain.
+    pub(in crate::store) head: Head,
+}
+
+/// Reads the journal in `dir` from its beginning and gives every frame to
+/// `visit`. `None`: there is no journal.
+///
+/// # Errors
+/// `E` is what `visit` may fail with; [`JournalError`] becomes one.
+pub(in crate::store) fn read<E: From<JournalError>>(
+    dir: &Path,
+    mut visit: impl FnMut(Frame) -> Result<(), E>,
+) -> Result<Option<Tail>, E> {
+    let segments = segments(dir)?;
+    let mut tail: Option<Tail> = None;
+    let count = segments.len();
+    for (number, path) in segments.into_iter().enumerate() {
+        let last_segment = number + 1 == count;
+        tail = Some(read_segment(path, tail, last_segment, &mut visit)?);
+    }
+    Ok(tail)
+}
+
+/// The segments in `dir`, in order.
+fn segments(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("list", dir)(error)),
+    };
+    let mut segments = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(io_error("list", dir))?.path();
+        if path.extension().is_some_and(|extension| extension == "journal") {
+            segments.push(path);
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+fn read_segment<E: From<JournalError>>(
+    path: PathBuf,
+    before: Option<Tail>,
+    last_segment: bool,
+    visit: &mut impl FnMut(Frame) -> Result<(), E>,
+) -> Result<Tail, E> {
+    let file = File::open(&path).map_err(io_error("open", &path))?;
+    let size = file.metadata().map_err(io_error("read", &path))?.len();
+    let mut input = BufReader::with_capacity(256 << 10, file);
+    let after = before.as_ref().map_or(0, |tail| tail.last);
+    let damaged = |offset, after, problem| JournalError::Damaged {
+        path: path.clone(),
+        offset,
+        after,
+        problem,
+    };
+
+    let mut header = [0; HEADER_LEN as usize];
+    if read_up_to(&mut input, &mut header).map_err(io_error("read", &path))? < header.len() {
+        return Err(damaged(0, after, Damage::Header).into());
+    }
+    let header = match Header::decode(&header) {
+        Ok(header) => header,
+        Err(BadHeader::Version(version)) => {
+            return Err(JournalError::Version { path, version }.into());
+        }
+        Err(BadHeader::Damaged) => return Err(damaged(0, after, Damage::Header).into()),
+    };
+    match &before {
+        None if !header.genesis => return Err(damaged(0, after, Damage::Beginning).into()),
+        Some(tail) if tail.last + 1 != header.first || tail.head != header.previous => {
+            return Err(damaged(0, after, Damage::Gap).into());
+        }
+        _ => {}
+    }
+
+    let mut tail = Tail {
+        path: path.clone(),
+        len: HEADER_LEN,
+        torn: 0,
+        last: header.first.saturating_sub(1),
+        head: header.previous,
+    };
+    while tail.len < size {
+        let Some((frame_header, bytes)) =
+            read_frame(&mut input).map_err(io_error("read", &path))?
+        else {
+            let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+            let rest = usize::try_from(tail.len).ok().and_then(|at| bytes.get(at..));
+            if !last_segment || !rest.is_some_and(is_torn) {
+                return Err(damaged(tail.len, tail.last, Damage::Frame).into());
+            }
+            tail.torn = size - tail.len;
+            break;
+        };
+        let wrong = |problem| damaged(tail.len, tail.last, problem);
+        if next_head(&tail.head, &bytes) != frame_header.head {
+            return Err(wrong(Damage::Chain).into());
+        }
+        let commit = Commit::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
+        let last = consecutive(&commit, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
+        visit(Frame { commit, last })?;
+        tail.len += (FRAME_LEN + bytes.len()) as u64;
+        tail.head = frame_header.head;
+        tail.last = last;
+    }
+    Ok(tail)
+}
+
+/// The sequence number of the last change, if all follow `before` in order.
+fn consecutive(commit: &Commit, before: u64) -> Option<u64> {
+    let mut last = before;
+    for change in &commit.changes {
+        if change.sequence != last.checked_add(1)? {
+            return None;
+        }
+        last = change.sequence;
+    }
+    (last > before).then_some(last)
+}
+
+/// The next frame, or `None` when what stands there is not a whole one.
+fn read_frame(input: &mut impl Read) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
+    let mut header = [0; FRAME_LEN];
+    if read_up_to(input, &mut header)? < FRAME_LEN {
+        return Ok(None);
+    }
+    let Some(header) = FrameHeader::decode(&header).filter(|header| header.len <= MAX_COMMIT)
+    else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; header.len];
+    if read_up_to(input, &mut bytes)? < header.len || !header.fits(&bytes) {
+        return Ok(None);
+    }
+    Ok(Some((header, bytes)))
+}
+
+/// Whether `rest`, which does not begin with a whole frame, is what a crash
+/// leaves of a write that was never acknowledged: the file ends inside of it, or
+/// its end never reached the disk and reads as zeros. Anything else was whole
+/// once, and may have been acknowledged.
+fn is_torn(rest: &[u8]) -> bool {
+    if frames_in(rest).next().is_some() {
+        return false;
+    }
+    let zeros = rest.iter().rev().take_while(|byte| **byte == 0).count();
+    let ends_inside = match FrameHeader::decode(rest) {
+        Some(header) => header.len <= MAX_COMMIT && rest.len() < FRAME_LEN + header.len,
+        None => rest.len() < FRAME_LEN,
+    };
+    ends_inside || zeros == rest.len() || zeros >= SECTOR
+}
+
+/// Every whole frame in `bytes`, wherever it begins and whatever stands between.
+fn frames_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= FRAME_LEN) {
+            if rest.starts_with(FRAME_MAGIC)
+                && let Some(header) = FrameHeader::decode(rest)
+                && let Some(commit) = rest.get(FRAME_LEN..FRAME_LEN.saturating_add(header.len))
+                && header.fits(commit)
+            {
+                at += FRAME_LEN + commit.len();
+                return Some(commit);
+            }
+            at += 1;
+        }
+        None
+    })
+}
+
+/// Every change that can still be read in the segments of `dir`, in order,
+/// however damaged they are; for repair.
+///
+/// # Errors
+/// [`JournalError::Io`]
+pub(in crate::store) fn scan_frames(
+    dir: &Path,
+    mut visit: impl FnMut(Commit),
+) -> Result<(), JournalError> {
+    for path in segments(dir)? {
+        let bytes = fs::read(&path).map_err(io_error("read", &path))?;
+        frames_in(&bytes).filter_map(|commit| Commit::decode(commit).ok()).for_each(&mut visit);
+    }
+    Ok(())
+}
+
+/// Fills `buffer` as far as the input goes; gives how far that is.
+fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,269 @@
+//! The state: all keys as they are now, in sled, for reading.
+//!
+//! INVARIANT: the state is what the journal says up to the sequence number that
+//! stands in it; a batch of records and that number are one atomic batch of one
+//! tree. It is never the only copy: what is wrong with it is found at open by
+//! its digest, and mended by replaying the journal.
+
+use std::{
+    fs, io,
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use sled::{IVec, Tree};
+
+use crate::{record::RecordError, token::KeyId};
+
+/// Where the applied sequence number stands: before every key id.
+const APPLIED_KEY: [u8; 1] = [0];
+/// sled releases its lock a little after it was closed.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// sled's own page cache. Resolved keys have a cache of their own.
+const PAGE_CACHE: u64 = 64 << 20;
+
+/// The state, open.
+pub(super) struct State {
+    db: sled::Db,
+    tree: Tree,
+}
+
+/// How far the journal is applied, and what the state is then.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// The last change that is in the state.
+    pub(super) sequence: u64,
+    /// How many keys there are.
+    pub(super) count: u64,
+    /// Digest over all of them.
+    pub(super) digest: StateDigest,
+}
+
+/// Digest of a set of stored records: the sum of their BLAKE3 digests, in four
+/// lanes of 64 bits. It does not depend on the order of changes, and is kept up
+/// to date by adding and removing. It finds damage, not an attacker: against
+/// that stands the journal's hash chain.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateDigest([u64; 4]);
+
+/// sled has a problem.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// sled says so.
+    #[error("sled: {0}")]
+    Sled(#[from] sled::Error),
+    /// sled panicked, as it does on some damaged files.
+    #[error("sled panicked on its files")]
+    Panicked,
+    /// The records are not what was written.
+    #[error("the state's records do not add up to its digest")]
+    Digest,
+    /// The applied sequence number is not one.
+    #[error("the state's sequence number is damaged")]
+    Applied,
+    /// A stored form is not a record.
+    #[error("the state holds a damaged record")]
+    Record(#[from] RecordError),
+    /// The directory cannot be used.
+    #[error("cannot use the state's directory")]
+    Io(#[from] io::Error),
+}
+
+impl State {
+    /// Opens the state in `dir`, or makes an empty one.
+    pub(super) fn open(dir: &Path) -> Result<Self, StateError> {
+        remove_half_made_snapshots(dir)?;
+        let started = Instant::now();
+        loop {
+            match contained(|| Self::try_open(dir)) {
+                Err(error) if error.is_locked() && started.elapsed() < LOCK_PATIENCE => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_open(dir: &Path) -> Result<Self, StateError> {
+        let db = sled::Config::new().path(dir).cache_capacity(PAGE_CACHE).open()?;
+        let tree = db.open_tree("keys")?;
+        Ok(Self { db, tree })
+    }
+
+    /// The stored record of `id`.
+    pub(super) fn get(&self, id: KeyId) -> Result<Option<IVec>, StateError> {
+        Ok(self.tree.get(id.as_bytes())?)
+    }
+
+    /// All records after `after`, in the order of ids.
+    pub(super) fn scan(
+        &self,
+        after: Option<KeyId>,
+    ) -> impl Iterator<Item = Result<IVec, StateError>> + Send + use<> {
+        let range = match after {
+            None => self.tree.range(KeyId::MIN.as_bytes().as_slice()..),
+            Some(id) => self
+                .tree
+                .range::<&[u8], _>((Bound::Excluded(id.as_bytes().as_slice()), Bound::Unbounded)),
+        };
+        range.map(|entry| Ok(entry?.1))
+    }
+
+    /// How far the journal is applied, as it was written.
+    pub(super) fn applied(&self) -> Result<Applied, StateError> {
+        match self.tree.get(APPLIED_KEY)? {
+            None => Ok(Applied::default()),
+            Some(bytes) => Applied::decode(&bytes).ok_or(StateError::Applied),
+        }
+    }
+
+    /// Reads every record, and checks that they add up to what was written.
+    pub(super) fn verify(&self) -> Result<Applied, StateError> {
+        contained(|| {
+            let applied = self.applied()?;
+            let mut found = Applied { sequence: applied.sequence, ..Applied::default() };
+            for record in self.scan(None) {
+                found.add(&record?);
+            }
+            if found == applied { Ok(found) } else { Err(StateError::Digest) }
+        })
+    }
+
+    /// Writes records (`None` removes one) and how far the journal is applied
+    /// with them, all or nothing.
+    pub(super) fn apply(
+        &self,
+        records: impl IntoIterator<Item = (KeyId, Option<Vec<u8>>)>,
+        applied: &Applied,
+    ) -> Result<(), StateError> {
+        let mut batch = sled::Batch::default();
+        for (id, record) in records {
+            match record {
+                Some(bytes) => batch.insert(id.as_bytes(), bytes),
+                None => batch.remove(id.as_bytes()),
+            }
+        }
+        batch.insert(&APPLIED_KEY, applied.encode().as_slice());
+        Ok(self.tree.apply_batch(batch)?)
+    }
+
+    /// Writes out what is buffered. Only the thread that applies may call it:
+    /// sled deadlocks on concurrent flushes.
+    pub(super) fn flush(&self) -> Result<(), StateError> {
+        self.db.flush()?;
+        Ok(())
+    }
+}
+
+impl Applied {
+    pub(super) fn add(&mut self, record: &[u8]) {
+        self.count += 1;
+        self.digest.add(record);
+    }
+
+    pub(super) fn remove(&mut self, record: &[u8]) {
+        self.count = self.count.saturating_sub(1);
+        self.digest.remove(record);
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(48);
+        bytes.extend_from_slice(&self.sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.count.to_le_bytes());
+        bytes.extend_from_slice(&self.digest.to_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (sequence, rest) = bytes.split_first_chunk()?;
+        let (count, digest) = rest.split_first_chunk()?;
+        Some(Self {
+            sequence: u64::from_le_bytes(*sequence),
+            count: u64::from_le_bytes(*count),
+            digest: StateDigest::from_bytes(digest.try_into().ok()?),
+        })
+    }
+}
+
+impl StateDigest {
+    /// Takes a record in.
+    pub fn add(&mut self, record: &[u8]) {
+        for (lane, part) in self.0.iter_mut().zip(lanes(blake3::hash(record).as_bytes())) {
+            *lane = lane.wrapping_add(part);
+        }
+    }
+
+    /// Takes a record out.
+    pub fn remove(&mut self, record: &[u8]) {
+        for (lane, part) in self.0.iter_mut().zip(lanes(blake3::hash(record).as_bytes())) {
+            *lane = lane.wrapping_sub(part);
+        }
+    }
+
+    /// 32 bytes, little-endian.
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (place, lane) in bytes.chunks_exact_mut(8).zip(self.0) {
+            place.copy_from_slice(&lane.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// What [`StateDigest::to_bytes`] gave.
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        let mut digest = Self::default();
+        for (lane, part) in digest.0.iter_mut().zip(lanes(bytes)) {
+            *lane = part;
+        }
+        digest
+    }
+}
+
+fn lanes(bytes: &[u8; 32]) -> impl Iterator<Item = u64> + '_ {
+    bytes.chunks_exact(8).map(|lane| lane.try_into().map_or(0, u64::from_le_bytes))
+}
+
+impl StateError {
+    /// The files are damaged, and the journal can mend that. What the operating
+    /// system says (no permission, no space) somebody has to mend first.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Sled(sled::Error::Io(error)) => {
+                error.raw_os_error().is_none() && !self.is_locked()
+            }
+            Self::Io(_) => false,
+            Self::Sled(_) | Self::Panicked | Self::Digest | Self::Applied | Self::Record(_) => true,
+        }
+    }
+
+    fn is_locked(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock
+            || error.to_string().contains("could not acquire lock"))
+    }
+}
+
+/// sled panics on some damaged files: that is an error like any other.
+fn contained<T>(work: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(StateError::Panicked))
+}
+
+/// sled refuses to open beside a snapshot that it was killed while making.
+fn remove_half_made_snapshots(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            tracing::warn!(file = %path.display(), "removing a snapshot that was never finished");
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! The one thread that changes journal and state.
+//!
+//! INVARIANT: for every group, in this order: rules run, one frame is appended
+//! and synced, the state takes it, subscribers are told, callers are answered.
+//! When it is in doubt whether a frame is durable, or the state does not take
+//! it, the thread stops for good and says so.
+
+use std::{
+    io, mem,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    Changed, CommitError, Committed, Reader as _, Rule, StateError, Subscriber,
+    group::Group,
+    journal::{AppendError, Head, Journal},
+    state::{Applied, State},
+};
+use crate::{
+    change::{Change, ChangeKind},
+    pb::storage,
+};
+
+/// At most so many changes share an fdatasync.
+const MAX_GROUP: usize = 256;
+/// A group is closed when its records are this long.
+const MAX_GROUP_BYTES: usize = 4 << 20;
+
+/// What the thread is asked to do.
+pub(super) enum Job {
+    /// Run a rule and make its change durable.
+    Commit { rule: Rule, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    /// Flush, and end.
+    Close,
+}
+
+/// What the thread shows to the others.
+pub(super) struct Published {
+    revision: AtomicU64,
+    position: Mutex<(Applied, Head)>,
+    pub(super) subscribers: RwLock<Vec<Subscriber>>,
+}
+
+/// Why the store has stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The journal may or may not have the last changes.
+    #[error("it is in doubt whether the journal was written")]
+    Journal(#[source] io::Error),
+    /// The journal has changes that the state did not take.
+    #[error("the state did not take a change that is in the journal")]
+    State(#[source] StateError),
+    /// A defect of this program.
+    #[error("the writer ended unexpectedly")]
+    Writer,
+}
+
+pub(super) struct Writer {
+    pub(super) journal: Journal,
+    pub(super) state: Arc<State>,
+    pub(super) applied: Applied,
+    pub(super) published: Arc<Published>,
+    pub(super) failure: watch::Sender<Option<Arc<Failure>>>,
+}
+
+impl Published {
+    pub(super) fn new(applied: Applied, head: Head) -> Self {
+        Self {
+            revision: AtomicU64::new(applied.sequence),
+            position: Mutex::new((applied, head)),
+            subscribers: RwLock::default(),
+        }
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    pub(super) fn position(&self) -> (Applied, Head) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn publish(&self, applied: Applied, head: Head, changed: &[Changed]) {
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = (applied, head);
+        self.revision.store(applied.sequence, Ordering::Release);
+        for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            changed.iter().for_each(subscriber);
+        }
+    }
+}
+
+/// Says that the writer is gone, however it went.
+struct Obituary(watch::Sender<Option<Arc<Failure>>>);
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.send_replace(Some(Arc::new(Failure::Writer)));
+        }
+    }
+}
+
+impl Writer {
+    /// Works until it is closed or has failed.
+    pub(super) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        let _obituary = Obituary(self.failure.clone());
+        let mut open = true;
+        while open && let Some(first) = jobs.blocking_recv() {
+            let mut waiting = Vec::new();
+            let mut next = Some(first);
+            while let Some(job) = next {
+                match job {
+                    Job::Commit { rule, reply } => waiting.push((rule, reply)),
+                    Job::Close => open = false,
+                }
+                next = if open && waiting.len() < MAX_GROUP { jobs.try_recv().ok() } else { None };
+            }
+            let mut waiting = waiting.into_iter().peekable();
+            while waiting.peek().is_some() {
+                if let Err(failure) = self.commit_group(&mut waiting) {
+                    tracing::error!(error = %failure, "the store has stopped");
+                    self.failure.send_replace(Some(Arc::new(failure)));
+                    return;
+                }
+            }
+        }
+        if let Err(error) = self.state.flush() {
+            // Nothing is lost: the next start replays the journal.
+            tracing::warn!(%error, "the state could not be flushed");
+        }
+    }
+
+    fn commit_group(
+        &mut self,
+        waiting: &mut impl Iterator<Item = (Rule, oneshot::Sender<Result<Committed, CommitError>>)>,
+    ) -> Result<(), Failure> {
+        let mut group = Group::new(&self.state, self.applied);
+        let mut changes = Vec::new();
+        let mut answers = Vec::new();
+        for (rule, reply) in waiting {
+            let answer = decide(rule, &mut group, &mut changes);
+            answers.push((reply, answer));
+            if group.len() >= MAX_GROUP_BYTES {
+                break;
+            }
+        }
+        if !changes.is_empty() {
+            let changed: Vec<_> =
+                answers.iter().filter_map(|(_, answer)| changed(answer.as_ref().ok()?)).collect();
+            let commit = storage::Commit {
+                changes: mem::take(&mut changes),
+                state_digest: group.applied().digest.to_bytes().to_vec(),
+            };
+            match self.journal.append(&commit) {
+                Ok(()) => {}
+                Err(AppendError::NotWritten(error)) => {
+                    tracing::error!(%error, "the journal could not be written; the changes were refused");
+                    for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
+                        *answer = Err(CommitError::NotWritten(copy_of(&error)));
+                    }
+                    return Ok(reply_all(answers));
+                }
+                Err(AppendError::InDoubt(error)) => {
+                    in_doubt(answers);
+                    return Err(Failure::Journal(error));
+                }
+            }
+            self.applied = match group.apply() {
+                Ok(applied) => applied,
+                Err(error) => {
+                    in_doubt(answers);
+                    return Err(Failure::State(error));
+                }
+            };
+            self.published.publish(self.applied, self.journal.head(), &changed);
+        }
+        Ok(reply_all(answers))
+    }
+}
+
+/// Runs a rule and, if it gives a change, takes that into the group.
+fn decide(
+    mut rule: Rule,
+    group: &mut Group<'_>,
+    changes: &mut Vec<storage::Change>,
+) -> Result<Committed, CommitError> {
+    let mut change = rule(group)?;
+    let before = group.get(change.key_id)?;
+    let revision = group.applied().sequence + 1;
+    if let Some(after) = &mut change.after {
+        after.revision = revision;
+    }
+    group
+        .push(revision, change.key_id, change.after.as_ref().map(crate::record::KeyRecord::encode))
+        .map_err(super::StoreError::from)?;
+    changes.push(stored(&change, revision));
+    Ok(Committed { revision, before, after: change.after })
+}
+
+fn changed(committed: &Committed) -> Option<Changed> {
+    let record = committed.after.as_ref().or(committed.before.as_ref())?;
+    Some(Changed { key_id: record.id, revision: committed.revision })
+}
+
+fn reply_all(
+    answers: Vec<(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>)>,
+) {
+    for (reply, answer) in answers {
+        // A caller that went away does not hear of its change; it is made all the same.
+        let _ = reply.send(answer);
+    }
+}
+
+fn in_doubt(
+    answers: Vec<(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>)>,
+) {
+    reply_all(
+        answers
+            .into_iter()
+            .map(|(reply, answer)| (reply, answer.and(Err(CommitError::InDoubt))))
+            .collect(),
+    );
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
+}
+
+/// The form in which a change goes into the journal.
+pub(super) fn stored(change: &Change, sequence: u64) -> storage::Change {
+    let kind = match change.kind {
+        ChangeKind::Create => storage::ChangeKind::Create,
+        ChangeKind::Update => storage::ChangeKind::Update,
+        ChangeKind::Rotate => storage::ChangeKind::Rotate,
+        ChangeKind::Revoke => storage::ChangeKind::Revoke,
+        ChangeKind::CarryOver => storage::ChangeKind::CarryOver,
+    };
+    storage::Change {
+        sequence,
+        time_ms: change.time.0,
+        kind: kind.into(),
+        actor: change.origin.actor.to_string(),
+        peer: change.origin.peer.clone(),
+        request_id: change.origin.request_id.clone(),
+        key_id: change.key_id.to_string(),
+        key: change.after.as_ref().map(crate::record::KeyRecord::to_stored),
+    }
+}

@@ -1,0 +1,60 @@
+//! What the sidecar says while it runs: structured events on standard error.
+//!
+//! INVARIANT: no event holds a key's text, a token or a digest; their types have
+//! no way to be printed. Set up once by `cli::serve`.
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// A line of text for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The log cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error(
+        "`{given}` is no log level: give `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,octavia_authz=debug`"
+    )]
+    Filter {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// It is set up already.
+    #[error("the log is set up already")]
+    Twice(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Writes events that pass `level` to standard error from now on.
+///
+/// # Errors
+/// [`TelemetryError`]
+pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::builder()
+        .parse(level)
+        .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr)).try_init()?,
+        LogFormat::Json => {
+            registry
+                .with(fmt::layer().json().flatten_event(true).with_writer(io::stderr))
+                .try_init()?;
+        }
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a defect: {}", panic.payload_as_str().unwrap_or("no message"));
+    }));
+    Ok(())
+}

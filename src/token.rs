@@ -1,0 +1,233 @@
+//! A key's text: `octv_` + id + `_` + secret + checksum, 54 bytes in all.
+//!
+//! The id is public and finds the record; the digest of the whole text proves
+//! the key. The checksum only filters typos and feeds secret scanners: it is
+//! never authentication. Plain text has no `Display`, a blank `Debug`, and is
+//! wiped when dropped.
+
+use std::{fmt, str::FromStr};
+
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Length of a key's text in bytes: within one BLAKE3 block.
+pub const TEXT_LEN: usize = 54;
+const PREFIX: &[u8; 5] = b"octv_";
+const ID_LEN: usize = 10;
+const SECRET_LEN: usize = 32;
+const CHECKSUM_LEN: usize = 6;
+const HINT_LEN: usize = 4;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// The public id of a key: 10 base62 characters. It never changes.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId([u8; ID_LEN]);
+
+/// The BLAKE3 digest of a key's text. Compared in constant time.
+#[derive(Copy, Clone)]
+pub struct Digest([u8; 32]);
+
+/// What a caller presents: which key it says it has, and the proof.
+#[derive(Copy, Clone, Debug)]
+pub struct Presented {
+    /// Finds the record.
+    pub id: KeyId,
+    /// To be compared with the record's digests.
+    pub digest: Digest,
+}
+
+/// The plain text of a key, just made. Shown once, never stored.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Token(String);
+
+/// The text is not that of a key: wrong length, shape, alphabet or checksum.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the text of an API key")]
+pub struct Malformed;
+
+/// The operating system gives no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gives no random bytes")]
+pub struct NoRandomness(#[source] getrandom::Error);
+
+impl Presented {
+    /// Checks shape and checksum of `text`, and digests it. Nothing is looked up.
+    ///
+    /// # Errors
+    /// [`Malformed`], whatever is wrong: telling it apart would help nobody who
+    /// holds a key.
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let text: &[u8; TEXT_LEN] = text.as_bytes().try_into().map_err(|_| Malformed)?;
+        let rest = text.strip_prefix(PREFIX.as_slice()).ok_or(Malformed)?;
+        let (id, rest) = rest.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+        let rest = rest.strip_prefix(b"_").ok_or(Malformed)?;
+        if !id.iter().chain(rest).all(u8::is_ascii_alphanumeric) {
+            return Err(Malformed);
+        }
+        let (body, sum) = text.split_last_chunk::<CHECKSUM_LEN>().ok_or(Malformed)?;
+        if checksum(body) != *sum {
+            return Err(Malformed);
+        }
+        Ok(Self { id: KeyId(*id), digest: Digest::of(text) })
+    }
+}
+
+impl Token {
+    /// A new text for the key `id`, with a secret of 190 bits from the operating
+    /// system.
+    ///
+    /// # Errors
+    /// [`NoRandomness`]
+    pub fn generate(id: KeyId) -> Result<Self, NoRandomness> {
+        let mut secret = [0; SECRET_LEN];
+        random_base62(&mut secret)?;
+        let mut text = String::with_capacity(TEXT_LEN);
+        for bytes in [PREFIX.as_slice(), &id.0, b"_", &secret] {
+            text.extend(bytes.iter().copied().map(char::from));
+        }
+        let sum = checksum(text.as_bytes());
+        text.extend(sum.map(char::from));
+        secret.zeroize();
+        Ok(Self(text))
+    }
+
+    /// The text itself. Only the reply to its owner may take it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored of it.
+    pub fn digest(&self) -> Digest {
+        Digest::of(self.0.as_bytes())
+    }
+
+    /// The last four characters, by which its owner can recognise it. They are
+    /// checksum, not secret.
+    pub fn hint(&self) -> &str {
+        self.0.get(TEXT_LEN - HINT_LEN..).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl KeyId {
+    /// The id before all others in order.
+    pub const MIN: Self = Self([b'0'; ID_LEN]);
+
+    /// A new id, 59 bits from the operating system.
+    ///
+    /// # Errors
+    /// [`NoRandomness`]
+    pub fn generate() -> Result<Self, NoRandomness> {
+        let mut id = [0; ID_LEN];
+        random_base62(&mut id)?;
+        Ok(Self(id))
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        // INVARIANT: only base62 characters get in.
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Its bytes: the key in the state tree.
+    pub fn as_bytes(&self) -> &[u8; ID_LEN] {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let id: [u8; ID_LEN] = text.as_bytes().try_into().map_err(|_| Malformed)?;
+        if id.iter().all(u8::is_ascii_alphanumeric) { Ok(Self(id)) } else { Err(Malformed) }
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Digest {
+    /// The digest of a secret text.
+    pub fn of(text: &[u8]) -> Self {
+        Self(*blake3::hash(text).as_bytes())
+    }
+
+    /// A digest that was stored.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// What is stored.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Digest {}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(…)")
+    }
+}
+
+/// Fills `out` with base62 characters, each equally likely: bytes of 248 and
+/// above are thrown away (62 × 4 = 248).
+///
+/// # Errors
+/// [`NoRandomness`]
+pub fn random_base62(out: &mut [u8]) -> Result<(), NoRandomness> {
+    let mut random = [0_u8; 64];
+    let mut left = out.iter_mut();
+    let mut next = left.next();
+    while next.is_some() {
+        getrandom::fill(&mut random).map_err(NoRandomness)?;
+        for byte in random.iter().filter(|byte| **byte < 248) {
+            let Some(place) = next else { break };
+            *place = base62_digit(u32::from(*byte));
+            next = left.next();
+        }
+    }
+    random.zeroize();
+    Ok(())
+}
+
+/// CRC-32/ISO-HDLC of `body` in base62, big-endian, zero-padded.
+fn checksum(body: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut rest = crc32fast::hash(body);
+    let mut digits = [0; CHECKSUM_LEN];
+    for digit in digits.iter_mut().rev() {
+        *digit = base62_digit(rest);
+        rest /= 62;
+    }
+    digits
+}
+
+fn base62_digit(number: u32) -> u8 {
+    // The remainder is always within the alphabet.
+    ALPHABET.get((number % 62) as usize).copied().unwrap_or(b'0')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Black-box tests: real sidecars on free ports, real clients.
+//!
+//! What needs a program that a machine with Rust alone does not have is ignored,
+//! with the reason; `.ci/run` installs it and runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test that fails shall stop where it fails"
+)]
+
+mod sidecar;
+mod walk;

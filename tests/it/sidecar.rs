@@ -1,0 +1,289 @@
+//! A real sidecar on free ports, and clients for it.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use octavia_authz::pb::v1::{
+    ApiKey, AuthorizeRequest, AuthorizeResponse, CreateApiKeyRequest, Resource,
+    api_key_service_client::ApiKeyServiceClient,
+    authorization_service_client::AuthorizationServiceClient,
+    maintenance_service_client::MaintenanceServiceClient, role_service_client::RoleServiceClient,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+/// How long anything may take that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_octavia-authz");
+
+/// A running sidecar. Killed when dropped.
+pub struct Sidecar {
+    child: Child,
+    dir: PathBuf,
+    log: Arc<Mutex<String>>,
+    pub listen: String,
+    pub admin_listen: String,
+    _temporary: Option<TempDir>,
+}
+
+/// A client of the admin API that carries a credential.
+pub type Admin<C> = InterceptedService<C, Bearer>;
+
+/// Puts a credential on every call.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    pub fn new(credential: &str) -> Self {
+        Self(format!("Bearer {credential}").parse().unwrap())
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+impl Sidecar {
+    /// A sidecar on a new directory.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// A sidecar on a new directory, with more arguments.
+    pub fn start_with(args: &[&str]) -> Self {
+        let temporary = TempDir::new().unwrap();
+        let mut sidecar = Self::start_on(&temporary.path().join("data"), args);
+        sidecar._temporary = Some(temporary);
+        sidecar
+    }
+
+    /// A sidecar on `dir`, which stays when it is dropped.
+    pub fn start_on(dir: &Path, args: &[&str]) -> Self {
+        Self::try_start_on(dir, args)
+            .unwrap_or_else(|(status, log)| panic!("no start, {status}: {log}"))
+    }
+
+    /// A sidecar on `dir`, or how it ended and what it said.
+    pub fn try_start_on(dir: &Path, args: &[&str]) -> Result<Self, (ExitStatus, String)> {
+        Self::try_spawn(Command::new(PROGRAM), dir, args)
+    }
+
+    /// The same, by a command that runs the program (`strace …`).
+    pub fn try_spawn(
+        mut command: Command,
+        dir: &Path,
+        args: &[&str],
+    ) -> Result<Self, (ExitStatus, String)> {
+        let mut child = command
+            .arg("serve")
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--log-format",
+                "json",
+            ])
+            .arg("--data-dir")
+            .arg(dir)
+            .args(args)
+            .env_remove("OCTAVIA_AUTHZ_DATA_DIR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let (serving, started) = mpsc::channel();
+        let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push_str(&format!("{line}\n"));
+                if let Ok(event) = serde_json::from_str::<serde_json::Value>(&line)
+                    && event["message"] == "serving"
+                {
+                    let _ = serving.send(event);
+                }
+            }
+        });
+        match started.recv_timeout(PATIENCE) {
+            Ok(event) => {
+                let address = |name: &str| event[name].as_str().unwrap().to_owned();
+                Ok(Self {
+                    child,
+                    dir: dir.to_owned(),
+                    log,
+                    listen: address("listen"),
+                    admin_listen: address("admin_listen"),
+                    _temporary: None,
+                })
+            }
+            // Its standard error has ended: so has it.
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = child.wait().unwrap();
+                let log = log.lock().unwrap().clone();
+                Err((status, log))
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                panic!("not serving after {PATIENCE:?}: {}", log.lock().unwrap());
+            }
+        }
+    }
+
+    /// The data directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The operator token.
+    pub fn operator_token(&self) -> String {
+        std::fs::read_to_string(self.dir.join("operator.token")).unwrap().trim().to_owned()
+    }
+
+    /// SIGKILL, and wait.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and wait for the end.
+    pub async fn stop(self) -> ExitStatus {
+        self.terminate();
+        self.wait().await
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits until it has ended. Not blocking: a client on this thread has to
+    /// answer for its connection to be closed.
+    pub async fn wait(mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                started.elapsed() < PATIENCE,
+                "still running after {PATIENCE:?}: {}",
+                self.log()
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub async fn channel(&self) -> Channel {
+        connect(&self.listen).await
+    }
+
+    pub async fn authorization(&self) -> AuthorizationServiceClient<Channel> {
+        AuthorizationServiceClient::new(self.channel().await)
+    }
+
+    /// The key API, as the operator.
+    pub async fn keys(&self) -> ApiKeyServiceClient<Admin<Channel>> {
+        self.keys_as(&self.operator_token()).await
+    }
+
+    /// The key API, with any credential.
+    pub async fn keys_as(&self, credential: &str) -> ApiKeyServiceClient<Admin<Channel>> {
+        ApiKeyServiceClient::with_interceptor(
+            connect(&self.admin_listen).await,
+            Bearer::new(credential),
+        )
+    }
+
+    pub async fn roles_as(&self, credential: &str) -> RoleServiceClient<Admin<Channel>> {
+        RoleServiceClient::with_interceptor(
+            connect(&self.admin_listen).await,
+            Bearer::new(credential),
+        )
+    }
+
+    pub async fn maintenance_as(
+        &self,
+        credential: &str,
+    ) -> MaintenanceServiceClient<Admin<Channel>> {
+        MaintenanceServiceClient::with_interceptor(
+            connect(&self.admin_listen).await,
+            Bearer::new(credential),
+        )
+    }
+
+    /// A new key of `role`, and its text.
+    pub async fn create(&self, role: &str) -> (ApiKey, String) {
+        let request = CreateApiKeyRequest {
+            name: format!("a {role}"),
+            role: role.to_owned(),
+            ..Default::default()
+        };
+        let created = self.keys().await.create_api_key(request).await.unwrap().into_inner();
+        (created.api_key.unwrap(), created.key)
+    }
+
+    /// One decision, without attributes.
+    pub async fn authorize(&self, key: &str, action: &str) -> AuthorizeResponse {
+        self.authorize_on(key, action, Resource::default()).await
+    }
+
+    /// One decision about a resource.
+    pub async fn authorize_on(
+        &self,
+        key: &str,
+        action: &str,
+        resource: Resource,
+    ) -> AuthorizeResponse {
+        let request = AuthorizeRequest {
+            key: key.to_owned(),
+            action: action.to_owned(),
+            resource: Some(resource),
+            ..Default::default()
+        };
+        self.authorization().await.authorize(request).await.unwrap().into_inner()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A channel to an address as the log gives it.
+pub async fn connect(address: &str) -> Channel {
+    let endpoint =
+        if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
+    Endpoint::from_shared(endpoint).unwrap().connect().await.unwrap()
+}
