@@ -84,8 +84,12 @@ impl Authorizer {
         clock: Clock,
     ) -> Self {
         let cache = Arc::new(Cache::new(cache_capacity));
-        let invalidated = Arc::clone(&cache);
-        store.subscribe(Box::new(move |changed: &Changed| invalidated.invalidate(changed.key_id)));
+        let invalidated = Arc::downgrade(&cache);
+        store.subscribe(Box::new(move |changed: &Changed| {
+            if let Some(cache) = invalidated.upgrade() {
+                cache.invalidate(changed.key_id);
+            }
+        }));
         Self { store, policy, cache, clock }
     }
 

@@ -12,5 +12,6 @@
     reason = "a test that fails shall stop where it fails"
 )]
 
+mod no_stale_allow;
 mod sidecar;
 mod walk;

@@ -287,3 +287,12 @@ pub async fn connect(address: &str) -> Channel {
         if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
     Endpoint::from_shared(endpoint).unwrap().connect().await.unwrap()
 }
+
+/// Waits for a condition; fails after [`PATIENCE`].
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        thread::yield_now();
+    }
+}

@@ -1,0 +1,97 @@
+//! A server in a process of its own, and what the kernel says of it.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_octavia-authz");
+/// The kernel's clock ticks a second, on Linux the same everywhere.
+const TICKS: f64 = 100.0;
+
+pub struct Process {
+    child: Child,
+    pub address: String,
+    admin: String,
+    pub started_in: Duration,
+    dir: TempDir,
+}
+
+impl Process {
+    /// The sidecar on an empty directory.
+    pub fn sidecar() -> Self {
+        let dir = TempDir::new().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.arg("serve").arg("--data-dir").arg(dir.path());
+        command.args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ]);
+        Self::start(command, dir)
+    }
+
+    /// A handler that does nothing, on the same workers.
+    pub fn empty() -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.arg("--empty-server");
+        Self::start(command, TempDir::new().unwrap())
+    }
+
+    fn start(mut command: Command, dir: TempDir) -> Self {
+        let started = Instant::now();
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let event: serde_json::Value = lines
+            .by_ref()
+            .filter_map(|line| serde_json::from_str(&line.unwrap()).ok())
+            .find(|event: &serde_json::Value| event["message"] == "serving")
+            .unwrap();
+        let started_in = started.elapsed();
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        Self { address: address("listen"), admin: address("admin_listen"), child, started_in, dir }
+    }
+
+    /// A new key, made by the program's own command line.
+    pub fn create_key(&self, role: &str) -> String {
+        let output = Command::new(PROGRAM)
+            .args(["keys", "create", "--name", "load", "--role", role, "--output", "json"])
+            .args(["--server", &format!("http://{}", self.admin)])
+            .arg("--token-file")
+            .arg(self.dir.path().join("operator.token"))
+            .output()
+            .unwrap();
+        let created: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        created["key"].as_str().unwrap().to_owned()
+    }
+
+    /// User and system time of the process.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name in parentheses may hold spaces: count from behind it.
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+        Duration::from_secs_f64(ticks / TICKS)
+    }
+
+    pub fn resident_mib(&self) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
