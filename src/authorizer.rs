@@ -1,7 +1,7 @@
 //! The walk of a request: token → cache → state → policy → decision.
 //!
-//! INVARIANT: only the last line of the walk can allow, and "could not find out"
-//! is an `Err`, never a decision. The clock is read and compared on every call.
+//! INVARIANT: only `decide`, the end of the walk, can allow; "could not find
+//! out" is an `Err`, never a decision. The clock is read and compared on every call.
 //! Called by `grpc`; never calls the keyring.
 
 use std::sync::Arc;
@@ -41,6 +41,17 @@ pub struct Question<'a> {
 pub struct Decision {
     /// Allowed or not, and why not.
     pub outcome: Outcome,
+    /// The key; `None` unless it has proven itself.
+    pub key: Option<Arc<ResolvedKey>>,
+    /// The decision knows of every change up to this one.
+    pub revision: Revision,
+}
+
+/// A key that is denied everything.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
     /// The key; `None` unless it has proven itself.
     pub key: Option<Arc<ResolvedKey>>,
 }
@@ -98,25 +109,17 @@ impl Authorizer {
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
     pub fn authorize(&self, question: &Question<'_>) -> Result<Decision, StoreError> {
-        let key = match self.authenticate(question.key, question.service)? {
-            Ok(key) => key,
-            Err(denial) => return Ok(denial),
+        // Taken before anything is read: what is read is at least as new.
+        let revision = self.store.revision();
+        let (outcome, key) = match self.authenticate(question.key, question.service)? {
+            Ok(key) => (decide(&key, question), Some(key)),
+            Err(Denied { reason, key }) => (Outcome::Deny(reason), key),
         };
-        let Some(action) = key.action(question.action) else {
-            return Ok(Decision::deny(Reason::ActionUnknown, Some(key)));
-        };
-        let outcome = match key.rights().right(action) {
-            Right::Never => Outcome::Deny(Reason::ActionDenied),
-            Right::When(conditions) if !conditions.met_by(&question.attributes, key.subject()) => {
-                Outcome::Deny(Reason::ConditionUnmet(conditions))
-            }
-            Right::When(_) | Right::Always => Outcome::Allow,
-        };
-        Ok(Decision { outcome, key: Some(key) })
+        Ok(Decision { outcome, key, revision })
     }
 
-    /// The key that `text` proves, if it is valid now for `service`; else the
-    /// denial that says why not.
+    /// The key that `text` proves, if it is valid now for `service`; else why it
+    /// is denied everything.
     ///
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
@@ -124,29 +127,30 @@ impl Authorizer {
         &self,
         text: &str,
         service: &str,
-    ) -> Result<Result<Arc<ResolvedKey>, Decision>, StoreError> {
+    ) -> Result<Result<Arc<ResolvedKey>, Denied>, StoreError> {
+        let denied = |reason, key| Ok(Err(Denied { reason, key }));
         let Ok(presented) = Presented::parse(text) else {
-            return Ok(Err(Decision::deny(Reason::KeyMalformed, None)));
+            return denied(Reason::KeyMalformed, None);
         };
         let now = self.clock.now();
         let Some(key) =
             self.resolve(presented.id)?.filter(|key| key.is_proven_by(&presented.digest, now))
         else {
-            return Ok(Err(Decision::deny(Reason::KeyUnknown, None)));
+            return denied(Reason::KeyUnknown, None);
         };
-        let reason = if !key.is_active() {
-            Reason::KeyInactive
-        } else if key.is_expired(now) {
-            Reason::KeyExpired
-        } else if key.service_name() != service_or_default(service) {
-            Reason::ServiceMismatch
-        } else {
-            return Ok(Ok(key));
-        };
-        Ok(Err(Decision::deny(reason, Some(key))))
+        if !key.is_active() {
+            return denied(Reason::KeyInactive, Some(key));
+        }
+        if key.is_expired(now) {
+            return denied(Reason::KeyExpired, Some(key));
+        }
+        if key.service_name() != service_or_default(service) {
+            return denied(Reason::ServiceMismatch, Some(key));
+        }
+        Ok(Ok(key))
     }
 
-    /// The revision that decisions stand on.
+    /// The newest revision.
     pub fn revision(&self) -> Revision {
         self.store.revision()
     }
@@ -164,8 +168,17 @@ impl Authorizer {
     }
 }
 
-impl Decision {
-    fn deny(reason: Reason, key: Option<Arc<ResolvedKey>>) -> Self {
-        Self { outcome: Outcome::Deny(reason), key }
+/// What a valid key may do.
+fn decide(key: &ResolvedKey, question: &Question<'_>) -> Outcome {
+    let Some(action) = key.action(question.action) else {
+        return Outcome::Deny(Reason::ActionUnknown);
+    };
+    match key.rights().right(action) {
+        Right::Always => Outcome::Allow,
+        Right::When(conditions) if conditions.met_by(&question.attributes, key.subject()) => {
+            Outcome::Allow
+        }
+        Right::When(conditions) => Outcome::Deny(Reason::ConditionUnmet(conditions)),
+        Right::Never => Outcome::Deny(Reason::ActionDenied),
     }
 }

@@ -1,4 +1,51 @@
-//! octavia-authz: may this API key do this?
+//! octavia-authz: the sidecar that answers, for every request of every CMS
+//! microservice, "may this API key do this?".
+//!
+//! # Layout
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | the command line; `cli::serve` starts the sidecar |
+//! | [`config`] | what `serve` runs on, validated |
+//! | [`server`] | binds, workers, drain |
+//! | [`grpc`] | the services; the border between wire types and ours |
+//! | [`authorizer`] | decides: the walk of a request |
+//! | [`keyring`] | changes: the rules of create, update, rotate, revoke |
+//! | [`policy`] | services, actions, roles, conditions: compiled, pure, total |
+//! | [`cache`] | resolved keys in memory; no stale fill |
+//! | [`resolved_key`] | a record joined with the policy, ready to decide on |
+//! | [`store`] | the trait of an engine; the embedded one is journal + sled |
+//! | [`change`], [`record`], [`token`], [`clock`] | the nouns |
+//! | [`operator`] | the operator token |
+//! | [`telemetry`] | what the sidecar says while it runs |
+//! | [`pb`] | generated types: the wire's and the stored ones |
+//!
+//! Imports point down this table. The read side (`authorizer`) and the write
+//! side (`keyring`) never call each other; both ask the same `policy` and stand
+//! on the same `store`.
+//!
+//! # Life of a request
+//!
+//! A connection belongs to one worker, a thread with a runtime of its own
+//! (`server::worker`). `grpc::authorize` checks the limits of a request and asks
+//! [`authorizer::Authorizer::authorize`], which goes straight down: the key's
+//! text is checked for shape and checksum and digested (`token`); its id finds
+//! the resolved key in the `cache`, or the record in the `store`; the digest has
+//! to be one of the key's; status, expiration and service have to fit; the
+//! action's bit in the key's rights allows, denies, or names the conditions that
+//! the resource's attributes have to meet. Nothing on this way waits or, for a
+//! cached key, allocates. Whatever cannot be found out is an error, never an
+//! allow.
+//!
+//! # Life of a change
+//!
+//! `grpc::admin` finds out who calls and asks the [`keyring::Keyring`], which
+//! hands the store a rule. The store's one writer runs the rule against the
+//! newest state (who is the caller now, what may it do, what does it give),
+//! appends the change to the journal together with those that wait beside it,
+//! syncs it, applies it to sled, tells the cache, and only then answers. So a
+//! reply means: durable, and seen by every later decision.
+
 pub mod authorizer;
 pub mod cache;
 pub mod change;

@@ -60,7 +60,7 @@ pub trait Store: Reader + Send + Sync + 'static {
     /// Calls `subscriber` for every change from now on, in order.
     fn subscribe(&self, subscriber: Subscriber);
 
-    /// The newest revision that can be read.
+    /// The newest revision that every reader and subscriber is at.
     fn revision(&self) -> Revision;
 
     /// What the engine says of itself.

@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
 use crate::{
-    authorizer::Authorizer,
+    authorizer::{Authorizer, Outcome},
     pb::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         DecisionReason, IntrospectRequest, IntrospectResponse,
@@ -37,7 +37,7 @@ impl Authorization {
             convert::question(&request).map_err(|invalid| convert::invalid_argument(&invalid))?;
         let decision =
             self.authorizer.authorize(&question).map_err(|error| convert::unavailable(&error))?;
-        let response = convert::response(&decision, self.authorizer.revision());
+        let response = convert::response(&decision);
         Ok(AuthorizeResponse { correlation_id: request.correlation_id, ..response })
     }
 
@@ -114,7 +114,7 @@ impl AuthorizationService for Authorization {
             Ok(key) => convert::introspection(&key),
             Err(denial) => IntrospectResponse {
                 key: denial.key.as_ref().map(|key| convert::api_key(key.record())),
-                reason: convert::reason(denial.outcome).into(),
+                reason: convert::reason(Outcome::Deny(denial.reason)).into(),
                 ..IntrospectResponse::default()
             },
         };

@@ -6,7 +6,7 @@
 //! it, the thread stops for good and says so.
 
 use std::{
-    io, mem,
+    io,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -31,10 +31,13 @@ const MAX_GROUP: usize = 256;
 /// A group is closed when its records are this long.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
+type Answer = Result<Committed, CommitError>;
+type Reply = oneshot::Sender<Answer>;
+
 /// What the thread is asked to do.
 pub(super) enum Job {
     /// Run a rule and make its change durable.
-    Commit { rule: Rule, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Commit { rule: Rule, reply: Reply },
     /// Flush, and end.
     Close,
 }
@@ -86,11 +89,12 @@ impl Published {
     }
 
     fn publish(&self, applied: Applied, head: Head, changed: &[Changed]) {
-        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = (applied, head);
-        self.revision.store(applied.sequence, Ordering::Release);
         for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
             changed.iter().for_each(subscriber);
         }
+        // Last: who reads this revision finds no cache that is behind it.
+        *self.position.lock().unwrap_or_else(PoisonError::into_inner) = (applied, head);
+        self.revision.store(applied.sequence, Ordering::Release);
     }
 }
 
@@ -135,51 +139,72 @@ impl Writer {
         }
     }
 
+    /// Makes one group of those who wait durable, and answers them.
     fn commit_group(
         &mut self,
-        waiting: &mut impl Iterator<Item = (Rule, oneshot::Sender<Result<Committed, CommitError>>)>,
+        waiting: &mut impl Iterator<Item = (Rule, Reply)>,
     ) -> Result<(), Failure> {
-        let mut group = Group::new(&self.state, self.applied);
+        let state = Arc::clone(&self.state);
+        let mut group = Group::new(&state, self.applied);
         let mut changes = Vec::new();
         let mut answers = Vec::new();
         for (rule, reply) in waiting {
-            let answer = decide(rule, &mut group, &mut changes);
-            answers.push((reply, answer));
+            answers.push((reply, decide(rule, &mut group, &mut changes)));
             if group.len() >= MAX_GROUP_BYTES {
                 break;
             }
         }
-        if !changes.is_empty() {
-            let changed: Vec<_> =
-                answers.iter().filter_map(|(_, answer)| changed(answer.as_ref().ok()?)).collect();
-            let commit = storage::Commit {
-                changes: mem::take(&mut changes),
-                state_digest: group.applied().digest.to_bytes().to_vec(),
-            };
-            match self.journal.append(&commit) {
-                Ok(()) => {}
-                Err(AppendError::NotWritten(error)) => {
-                    tracing::error!(%error, "the journal could not be written; the changes were refused");
-                    for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
-                        *answer = Err(CommitError::NotWritten(copy_of(&error)));
-                    }
-                    return Ok(reply_all(answers));
-                }
-                Err(AppendError::InDoubt(error)) => {
-                    in_doubt(answers);
-                    return Err(Failure::Journal(error));
-                }
-            }
-            self.applied = match group.apply() {
-                Ok(applied) => applied,
-                Err(error) => {
-                    in_doubt(answers);
-                    return Err(Failure::State(error));
-                }
-            };
-            self.published.publish(self.applied, self.journal.head(), &changed);
+        let result = if changes.is_empty() {
+            Ok(())
+        } else {
+            self.make_durable(group, changes, &mut answers)
+        };
+        for (reply, answer) in answers {
+            // A caller that went away does not hear of its change; it is made all the same.
+            let _ = reply.send(answer);
         }
-        Ok(reply_all(answers))
+        result
+    }
+
+    /// Journal, then state, then subscribers. What cannot be done becomes the
+    /// answer of those whose change it was.
+    fn make_durable(
+        &mut self,
+        group: Group<'_>,
+        changes: Vec<storage::Change>,
+        answers: &mut [(Reply, Answer)],
+    ) -> Result<(), Failure> {
+        let state_digest = group.applied().digest.to_bytes().to_vec();
+        match self.journal.append(&storage::Commit { changes, state_digest }) {
+            Ok(()) => {}
+            Err(AppendError::NotWritten(error)) => {
+                tracing::error!(%error, "the journal could not be written; the changes were refused");
+                refuse(answers, || CommitError::NotWritten(copy_of(&error)));
+                return Ok(());
+            }
+            Err(AppendError::InDoubt(error)) => {
+                refuse(answers, || CommitError::InDoubt);
+                return Err(Failure::Journal(error));
+            }
+        }
+        match group.apply() {
+            Ok(applied) => self.applied = applied,
+            Err(error) => {
+                refuse(answers, || CommitError::InDoubt);
+                return Err(Failure::State(error));
+            }
+        }
+        let changed: Vec<_> =
+            answers.iter().filter_map(|(_, answer)| changed(answer.as_ref().ok()?)).collect();
+        self.published.publish(self.applied, self.journal.head(), &changed);
+        Ok(())
+    }
+}
+
+/// Takes back what was promised to those whose change was not made.
+fn refuse(answers: &mut [(Reply, Answer)], error: impl Fn() -> CommitError) {
+    for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
+        *answer = Err(error());
     }
 }
 
@@ -205,26 +230,6 @@ fn decide(
 fn changed(committed: &Committed) -> Option<Changed> {
     let record = committed.after.as_ref().or(committed.before.as_ref())?;
     Some(Changed { key_id: record.id, revision: committed.revision })
-}
-
-fn reply_all(
-    answers: Vec<(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>)>,
-) {
-    for (reply, answer) in answers {
-        // A caller that went away does not hear of its change; it is made all the same.
-        let _ = reply.send(answer);
-    }
-}
-
-fn in_doubt(
-    answers: Vec<(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>)>,
-) {
-    reply_all(
-        answers
-            .into_iter()
-            .map(|(reply, answer)| (reply, answer.and(Err(CommitError::InDoubt))))
-            .collect(),
-    );
 }
 
 fn copy_of(error: &io::Error) -> io::Error {

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// A decision as the caller sees it; `correlation_id` is left empty.
-pub(in crate::grpc) fn response(decision: &Decision, revision: u64) -> AuthorizeResponse {
+pub(in crate::grpc) fn response(decision: &Decision) -> AuthorizeResponse {
     let conditions = match (decision.outcome, &decision.key) {
         (Outcome::Deny(Reason::ConditionUnmet(unmet)), Some(key)) => {
             conditions(unmet, key.subject())
@@ -29,7 +29,7 @@ pub(in crate::grpc) fn response(decision: &Decision, revision: u64) -> Authorize
         team,
         role,
         conditions,
-        revision,
+        revision: decision.revision,
         staleness_ms: 0,
         correlation_id: String::new(),
     }
