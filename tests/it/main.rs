@@ -12,6 +12,8 @@
     reason = "a test that fails shall stop where it fails"
 )]
 
+mod golden;
 mod no_stale_allow;
+mod real_input;
 mod sidecar;
 mod walk;

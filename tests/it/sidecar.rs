@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, mpsc},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,9 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +38,7 @@ pub struct Sidecar {
     child: Child,
     dir: PathBuf,
     log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     pub listen: String,
     pub admin_listen: String,
     _temporary: Option<TempDir>,
@@ -113,7 +117,7 @@ impl Sidecar {
         let log = Arc::new(Mutex::new(String::new()));
         let (serving, started) = mpsc::channel();
         let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().unwrap().push_str(&format!("{line}\n"));
                 if let Ok(event) = serde_json::from_str::<serde_json::Value>(&line)
@@ -130,6 +134,7 @@ impl Sidecar {
                     child,
                     dir: dir.to_owned(),
                     log,
+                    reader: Some(reader),
                     listen: address("listen"),
                     admin_listen: address("admin_listen"),
                     _temporary: None,
@@ -138,6 +143,7 @@ impl Sidecar {
             // Its standard error has ended: so has it.
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let status = child.wait().unwrap();
+                reader.join().unwrap();
                 let log = log.lock().unwrap().clone();
                 Err((status, log))
             }
@@ -189,6 +195,31 @@ impl Sidecar {
     /// Waits until it has ended. Not blocking: a client on this thread has to
     /// answer for its connection to be closed.
     pub async fn wait(mut self) -> ExitStatus {
+        self.ended().await
+    }
+
+    /// Stops it in order. It must have served until then, and have logged no
+    /// defect and no error. Gives all that it has logged.
+    pub async fn finish(mut self) -> String {
+        for address in [&self.listen, &self.admin_listen] {
+            if !address.is_empty() {
+                let mut health = HealthClient::new(connect(address).await);
+                let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+                assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{address}");
+            }
+        }
+        self.terminate();
+        let status = self.ended().await;
+        self.reader.take().unwrap().join().unwrap();
+        let log = self.log();
+        assert_eq!(status.code(), Some(0), "{log}");
+        for trouble in ["a defect", "panicked", r#""level":"ERROR""#] {
+            assert!(!log.contains(trouble), "{log}");
+        }
+        log
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
         let started = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
