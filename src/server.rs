@@ -96,7 +96,10 @@ pub enum ServerError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// No operator token.
+    /// The operator token's file that was named cannot be used: configuration.
+    #[error(transparent)]
+    OperatorTokenFile(OperatorTokenError),
+    /// No operator token in the data directory.
     #[error(transparent)]
     OperatorToken(#[from] OperatorTokenError),
     /// An address cannot be listened on.
@@ -118,7 +121,7 @@ pub enum ServerError {
 impl ServerError {
     /// Whether the mistake is in the configuration, not in the world.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Policy(_))
+        matches!(self, Self::Policy(_) | Self::OperatorTokenFile(_))
     }
 }
 
@@ -134,11 +137,20 @@ impl Server {
             Some(path) => Policy::load(path)?,
             None => Policy::built_in()?,
         });
+        let named = config.operator_token_file.map(|path| {
+            OperatorToken::read(&path)
+                .map(|operator| (operator, path))
+                .map_err(ServerError::OperatorTokenFile)
+        });
+        // Configuration is read before anything is made.
+        let named = named.transpose()?;
         let store = Arc::new(Embedded::open(&config.data_dir)?);
-        let default_token_file = config.data_dir.join("operator.token");
-        let (operator, operator_token_file) = match config.operator_token_file {
-            Some(path) => (OperatorToken::read(&path)?, path),
-            None => (OperatorToken::read_or_generate(&default_token_file)?, default_token_file),
+        let (operator, operator_token_file) = match named {
+            Some(named) => named,
+            None => {
+                let path = config.data_dir.join("operator.token");
+                (OperatorToken::read_or_generate(&path)?, path)
+            }
         };
         let authorizer = Arc::new(Authorizer::new(
             store.clone(),
