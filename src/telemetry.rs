@@ -5,7 +5,9 @@
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -30,6 +32,12 @@ pub enum TelemetryError {
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
+    /// A word alone that is no level. As a filter it would be the name of a
+    /// module, and silence all others.
+    #[error(
+        "`{0}` is no log level: give `error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter such as `info,octavia_authz=debug`"
+    )]
+    Level(String),
     /// It is set up already.
     #[error("the log is set up already")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
@@ -40,6 +48,9 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`]
 pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
+    if !level.contains([',', '=', '[']) && level.parse::<LevelFilter>().is_err() {
+        return Err(TelemetryError::Level(level.to_owned()));
+    }
     let filter = EnvFilter::builder()
         .parse(level)
         .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?;
