@@ -12,8 +12,10 @@
     reason = "a test that fails shall stop where it fails"
 )]
 
+mod bad_input;
 mod golden;
 mod no_stale_allow;
+mod raw;
 mod real_input;
 mod sidecar;
 mod walk;
