@@ -306,7 +306,7 @@ impl Edit<'_> {
         let key = visible.ok_or_else(|| Refusal::NotFound(self.id.to_string()))?;
         self.powers.require_over(key, self.policy)?;
         if !etag.is_empty() && etag != key.etag() {
-            return Err(Refusal::StaleEtag { given: etag.to_owned(), current: key.etag() });
+            return Err(Refusal::StaleEtag { given: fields::shown(etag), current: key.etag() });
         }
         Ok(key)
     }

@@ -12,7 +12,7 @@ use tonic::Status;
 
 pub(super) use self::{
     outcome::{introspection, reason, response},
-    status::{invalid_argument, oversize, status, unavailable, violation},
+    status::{Violations, invalid_argument, oversize, status, unavailable, violation},
 };
 use crate::{
     authorizer::Question,
@@ -88,9 +88,10 @@ pub(super) fn correlation_id(request: &AuthorizeRequest) -> String {
 }
 
 pub(super) fn new_key(request: CreateApiKeyRequest) -> Result<NewKey, Status> {
-    Ok(NewKey {
-        inactive: request.status().is_inactive("status", request.status)?,
-        expires: request.expire_time.map(instant).transpose()?,
+    let mut found = Violations::default();
+    let new = NewKey {
+        inactive: found.check(request.status().is_inactive("status", request.status)),
+        expires: found.check(request.expire_time.map(instant).transpose()),
         name: request.name,
         service: request.service,
         role: request.role,
@@ -99,7 +100,8 @@ pub(super) fn new_key(request: CreateApiKeyRequest) -> Result<NewKey, Status> {
         subject: request.subject,
         description: request.description,
         labels: sorted(request.labels),
-    })
+    };
+    found.admit(new)
 }
 
 /// The fields that the mask of `request` names.
@@ -112,41 +114,49 @@ pub(super) fn patch(request: UpdateApiKeyRequest) -> Result<Patch, Status> {
             format!("must name at least one of {UPDATABLE}"),
         )));
     }
+    let mut found = Violations::default();
     let mut patch = Patch::default();
     for path in &paths {
         match path.as_str() {
             "name" => patch.name = Some(key.name.clone()),
             "role" => patch.role = Some(key.role.clone()),
             "grants" => patch.grants = Some(key.grants.clone()),
-            "expire_time" => patch.expires = Some(key.expire_time.map(instant).transpose()?),
-            "status" if key.status == KeyStatus::Unspecified as i32 => {
-                return Err(invalid_argument(&violation("status", "must be ACTIVE or INACTIVE")));
+            "expire_time" => {
+                patch.expires = Some(found.check(key.expire_time.map(instant).transpose()));
             }
-            "status" => patch.active = Some(!key.status().is_inactive("status", key.status)?),
+            "status" if key.status == KeyStatus::Unspecified as i32 => {
+                found.add(violation("status", "must be ACTIVE or INACTIVE"));
+            }
+            "status" => {
+                let inactive = found.check(key.status().is_inactive("status", key.status));
+                patch.active = Some(!inactive);
+            }
             "subject" => patch.subject = Some(key.subject.clone()),
             "description" => patch.description = Some(key.description.clone()),
             "labels" => patch.labels = Some(sorted(key.labels.clone())),
             other => {
                 let shown: String = other.chars().filter(|c| !c.is_control()).take(64).collect();
                 let problem = format!("`{shown}` cannot be changed; name {UPDATABLE}");
-                return Err(invalid_argument(&violation("update_mask", problem)));
+                found.add(violation("update_mask", problem));
             }
         }
     }
-    Ok(patch)
+    found.admit(patch)
 }
 
 const UPDATABLE: &str =
     "`name`, `role`, `grants`, `expire_time`, `status`, `description`, `labels`, `subject`";
 
 pub(super) fn page_request(request: ListApiKeysRequest) -> Result<PageRequest, Status> {
+    let mut found = Violations::default();
     let size = usize::try_from(request.page_size)
-        .map_err(|_| invalid_argument(&violation("page_size", "must not be negative")))?;
+        .map_err(|_| violation("page_size", "must not be negative"));
+    let size = found.check(size);
     let some = |text: String| if text.is_empty() { None } else { Some(text) };
     let filter = request.filter.unwrap_or_default();
     let active = match filter.status() {
         KeyStatus::Unspecified if filter.status == 0 => None,
-        status => Some(!status.is_inactive("filter.status", filter.status)?),
+        status => Some(!found.check(status.is_inactive("filter.status", filter.status))),
     };
     let filter = Filter {
         active,
@@ -155,18 +165,17 @@ pub(super) fn page_request(request: ListApiKeysRequest) -> Result<PageRequest, S
         roles: filter.roles,
         name_contains: some(filter.name_contains),
     };
-    Ok(PageRequest { size, token: request.page_token, filter })
+    found.admit(PageRequest { size, token: request.page_token, filter })
 }
 
 impl KeyStatus {
     /// A number that is no status reads as `Unspecified`: it is refused, not
     /// taken for ACTIVE.
-    fn is_inactive(self, field: &'static str, number: i32) -> Result<bool, Status> {
+    fn is_inactive(self, field: &'static str, number: i32) -> Result<bool, FieldViolation> {
         match self {
-            Self::Unspecified if number != 0 => Err(invalid_argument(&violation(
-                field,
-                format!("{number} is no status: give ACTIVE or INACTIVE"),
-            ))),
+            Self::Unspecified if number != 0 => {
+                Err(violation(field, format!("{number} is no status: give ACTIVE or INACTIVE")))
+            }
             Self::Unspecified | Self::Active => Ok(false),
             Self::Inactive => Ok(true),
         }
@@ -271,14 +280,14 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 }
 
 /// The instant of a wire timestamp, to the millisecond below.
-fn instant(at: prost_types::Timestamp) -> Result<Timestamp, Status> {
+fn instant(at: prost_types::Timestamp) -> Result<Timestamp, FieldViolation> {
     let millis =
         at.seconds.checked_mul(1000).and_then(|ms| ms.checked_add(i64::from(at.nanos / 1_000_000)));
     let in_range = (0..1_000_000_000).contains(&at.nanos);
     millis
         .filter(|_| in_range)
         .map(Timestamp)
-        .ok_or_else(|| invalid_argument(&violation("expire_time", "is not a valid timestamp")))
+        .ok_or_else(|| violation("expire_time", "is not a valid timestamp"))
 }
 
 /// Bytes as lowercase hex.

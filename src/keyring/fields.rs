@@ -200,7 +200,7 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// What a caller sent, fit for an error message.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(64).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 

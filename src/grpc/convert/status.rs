@@ -11,6 +11,9 @@ use crate::{
     store::{CommitError, StoreError},
 };
 
+/// How many bytes of violations are told. They travel twice, once as base64.
+const MAX_VIOLATIONS: usize = 1536;
+
 /// A field that is not valid.
 pub(in crate::grpc) fn violation(
     field: &'static str,
@@ -21,7 +24,30 @@ pub(in crate::grpc) fn violation(
 
 /// INVALID_ARGUMENT with `google.rpc.BadRequest`.
 pub(in crate::grpc) fn invalid_argument(invalid: &FieldViolation) -> Status {
-    bad_request(std::slice::from_ref(invalid), &format!("invalid {invalid}"))
+    bad_request(std::slice::from_ref(invalid))
+}
+
+/// What is wrong with the fields of a request, to be told at once.
+#[derive(Default)]
+pub(in crate::grpc) struct Violations(Vec<FieldViolation>);
+
+impl Violations {
+    pub(in crate::grpc) fn add(&mut self, violation: FieldViolation) {
+        self.0.push(violation);
+    }
+
+    /// The value. For one that is not valid a stand-in, which `admit` holds back.
+    pub(in crate::grpc) fn check<T: Default>(&mut self, value: Result<T, FieldViolation>) -> T {
+        value.unwrap_or_else(|violation| {
+            self.add(violation);
+            T::default()
+        })
+    }
+
+    /// `value`, if nothing is wrong.
+    pub(in crate::grpc) fn admit<T>(self, value: T) -> Result<T, Status> {
+        if self.0.is_empty() { Ok(value) } else { Err(bad_request(&self.0)) }
+    }
 }
 
 /// UNAVAILABLE: a key could not be read. The details are for the log.
@@ -53,7 +79,7 @@ pub(in crate::grpc) fn status(error: KeyringError) -> Status {
             Refusal::Forbidden(_) => Status::permission_denied(message),
             Refusal::NotFound(_) => Status::not_found(message),
             Refusal::StaleEtag { .. } => Status::aborted(message),
-            Refusal::Invalid(violations) => bad_request(violations, &message),
+            Refusal::Invalid(violations) => bad_request(violations),
         },
         CommitError::Read(StoreError::Unavailable(_)) => Status::unavailable(message),
         CommitError::Read(error) => unavailable(&error),
@@ -68,9 +94,20 @@ pub(in crate::grpc) fn status(error: KeyringError) -> Status {
     }
 }
 
-fn bad_request(violations: &[FieldViolation], message: &str) -> Status {
+/// Names as many violations as fit: a status travels in headers, and clients
+/// take 8 KiB of them.
+fn bad_request(violations: &[FieldViolation]) -> Status {
     let mut details = ErrorDetails::new();
-    for violation in violations {
+    let mut message = String::new();
+    for (told, violation) in violations.iter().enumerate() {
+        let text = violation.to_string();
+        if told > 0 && message.len() + text.len() > MAX_VIOLATIONS {
+            let more = violations.len() - told;
+            message.push_str(&format!("; and {more} more"));
+            break;
+        }
+        message.push_str(if told == 0 { "invalid " } else { "; " });
+        message.push_str(&text);
         details.add_bad_request_violation(violation.field, violation.problem.as_str());
     }
     Status::with_error_details(Code::InvalidArgument, message, details)
