@@ -12,6 +12,7 @@
     reason = "a test that fails shall stop where it fails"
 )]
 
+mod admin;
 mod bad_input;
 mod golden;
 mod no_stale_allow;
