@@ -230,6 +230,7 @@ impl Server {
         health.set(ServingStatus::NotServing).await;
         acceptors.shutdown().await;
         draining.send_replace(Some(drain_timeout));
+        health.end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
         let _ = tokio::join!(drained, admin_server);
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
@@ -262,6 +263,15 @@ impl Health {
     async fn set(&self, status: ServingStatus) {
         for service in ["", AUTHORIZATION].into_iter().chain(ADMIN) {
             self.reporter.set_service_status(service, status).await;
+        }
+    }
+
+    /// Ends every Watch after what it was told last: it is no call that has an
+    /// answer to wait for, and would hold up the stop.
+    async fn end_watches(&self) {
+        let mut reporter = self.reporter.clone();
+        for service in ["", AUTHORIZATION].into_iter().chain(ADMIN) {
+            reporter.clear_service_status(service).await;
         }
     }
 
