@@ -15,6 +15,7 @@
 mod admin;
 mod bad_input;
 mod golden;
+mod listeners;
 mod no_stale_allow;
 mod raw;
 mod real_input;

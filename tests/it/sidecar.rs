@@ -200,15 +200,18 @@ impl Sidecar {
 
     /// Stops it in order. It must have served until then, and have logged no
     /// defect and no error. Gives all that it has logged.
-    pub async fn finish(mut self) -> String {
-        for address in [&self.listen, &self.admin_listen] {
-            if !address.is_empty() {
-                let mut health = HealthClient::new(connect(address).await);
-                let answer = health.check(HealthCheckRequest::default()).await.unwrap();
-                assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{address}");
-            }
+    pub async fn finish(self) -> String {
+        for address in self.listen.split(", ").chain(self.admin_listen.split(", ")) {
+            let mut health = HealthClient::new(connect(address).await);
+            let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+            assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{address}");
         }
         self.terminate();
+        self.finish_after_stop().await
+    }
+
+    /// The same of one that was asked to stop already.
+    pub async fn finish_after_stop(mut self) -> String {
         let status = self.ended().await;
         self.reader.take().unwrap().join().unwrap();
         let log = self.log();
@@ -312,8 +315,9 @@ impl Drop for Sidecar {
     }
 }
 
-/// A channel to an address as the log gives it.
-pub async fn connect(address: &str) -> Channel {
+/// A channel to an address as the log gives it; of several, to the first.
+pub async fn connect(addresses: &str) -> Channel {
+    let (address, _) = addresses.split_once(", ").unwrap_or((addresses, ""));
     let endpoint =
         if address.starts_with("unix:") { address.to_owned() } else { format!("http://{address}") };
     Endpoint::from_shared(endpoint).unwrap().connect().await.unwrap()

@@ -1,0 +1,115 @@
+//! TCP and Unix sockets, for both APIs, together and apart.
+
+use std::{
+    fs,
+    os::unix::net::{UnixListener, UnixStream},
+    path::Path,
+};
+
+use octavia_authz::pb::v1::{
+    AuthorizeRequest, CreateApiKeyRequest, api_key_service_client::ApiKeyServiceClient,
+    authorization_service_client::AuthorizationServiceClient,
+};
+use tempfile::TempDir;
+
+use crate::sidecar::{Bearer, Sidecar, connect};
+
+/// Creates a writer's key at an address of the admin API.
+async fn create_at(address: &str, sidecar: &Sidecar) -> String {
+    let bearer = Bearer::new(&sidecar.operator_token());
+    let mut keys = ApiKeyServiceClient::with_interceptor(connect(address).await, bearer);
+    let new =
+        CreateApiKeyRequest { name: "a name".into(), role: "writer".into(), ..Default::default() };
+    keys.create_api_key(new).await.unwrap().into_inner().key
+}
+
+/// Whether a writer's key is allowed at an address of the authorization API.
+async fn allowed_at(address: &str, key: &str) -> bool {
+    let mut client = AuthorizationServiceClient::new(connect(address).await);
+    let request = AuthorizeRequest {
+        key: key.into(),
+        action: "articles.create".into(),
+        ..Default::default()
+    };
+    client.authorize(request).await.unwrap().into_inner().allowed
+}
+
+/// `unix:` and the path.
+fn address(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+#[tokio::test]
+async fn both_apis_answer_on_every_address_of_theirs() {
+    let temporary = TempDir::new().unwrap();
+    let paths = ["a.sock", "b.sock"].map(|name| temporary.path().join(name));
+    let [a, b] = [address(&paths[0]), address(&paths[1])];
+    let more = ["--listen", &a, "--listen", "127.0.0.1:0", "--admin-listen", &b];
+    let sidecar = Sidecar::start_with(&more);
+    let listen: Vec<&str> = sidecar.listen.split(", ").collect();
+    let admin: Vec<&str> = sidecar.admin_listen.split(", ").collect();
+    assert_eq!((listen.len(), listen[1]), (3, a.as_str()), "{listen:?}");
+    assert_eq!((admin.len(), admin[1]), (2, b.as_str()), "{admin:?}");
+    for at in admin {
+        let key = create_at(at, &sidecar).await;
+        for at in &listen {
+            assert!(allowed_at(at, &key).await, "{at}");
+        }
+    }
+    sidecar.finish().await;
+    assert!(paths.iter().all(|path| !path.exists()), "a socket's file was left behind");
+}
+
+#[tokio::test]
+async fn the_socket_of_a_process_that_is_gone_is_replaced() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("a.sock");
+    // Its file stays when a listener is dropped.
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let sidecar = Sidecar::start_on(&temporary.path().join("data"), &["--listen", &address(&path)]);
+    let (_, key) = sidecar.create("writer").await;
+    assert!(allowed_at(&address(&path), &key).await);
+    sidecar.kill();
+    assert!(path.exists(), "a killed process removes nothing");
+
+    let again = Sidecar::start_on(&temporary.path().join("data"), &["--listen", &address(&path)]);
+    assert!(allowed_at(&address(&path), &key).await);
+    again.finish().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn the_socket_of_a_process_that_lives_and_what_is_no_socket_are_left_alone() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("a.sock");
+    let socket = address(&path);
+    let first = Sidecar::start_with(&["--listen", &socket]);
+    let (_, key) = first.create("writer").await;
+    for flag in ["--listen", "--admin-listen"] {
+        let second = Sidecar::try_start_on(&temporary.path().join("data"), &[flag, &socket]);
+        let Err((status, said)) = second else { panic!("the socket was stolen") };
+        assert_eq!(status.code(), Some(1), "{said}");
+        let expected = format!("cannot listen on `{socket}`: another process does");
+        assert!(said.contains(&expected), "{said}");
+        assert!(allowed_at(&socket, &key).await, "the socket was stolen");
+    }
+    first.finish().await;
+
+    fs::write(&path, "kept").unwrap();
+    let second = Sidecar::try_start_on(&temporary.path().join("data"), &["--listen", &socket]);
+    let Err((status, said)) = second else { panic!("a file was replaced") };
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_removes_the_sockets_that_it_made() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("a.sock");
+    let args = ["--listen", &address(&path), "--listen", "unix:/no/such/dir/b.sock"];
+    let failed = Sidecar::try_start_on(&temporary.path().join("data"), &args);
+    assert!(failed.is_err());
+    assert!(!path.exists());
+    assert!(UnixStream::connect(&path).is_err());
+}
