@@ -3,7 +3,7 @@
 //! INVARIANT: no event holds a key's text, a token or a digest; their types have
 //! no way to be printed. Set up once by `cli::serve`.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -56,7 +56,10 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
         .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?;
     let registry = tracing_subscriber::registry().with(filter);
     match format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(io::stderr)).try_init()?,
+        LogFormat::Text => {
+            let colours = io::stderr().is_terminal();
+            registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()?;
+        }
         LogFormat::Json => {
             registry
                 .with(fmt::layer().json().flatten_event(true).with_writer(io::stderr))
