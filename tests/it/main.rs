@@ -14,6 +14,7 @@
 
 mod admin;
 mod bad_input;
+mod command_line;
 mod golden;
 mod listeners;
 mod no_stale_allow;
