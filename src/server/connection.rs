@@ -1,6 +1,7 @@
 //! An accepted connection, TCP or Unix, that can move to another runtime.
 
 use std::{
+    future::Future,
     io,
     net::TcpStream as StdTcp,
     os::unix::net::UnixStream as StdUnix,
@@ -33,8 +34,19 @@ pub enum Socket {
 pub(super) struct Connection {
     stream: Stream,
     peer: Peer,
+    greeting: Option<Greeting>,
     _open: Open,
 }
+
+/// The first bytes of a peer that speaks HTTP/2, and how long they may take.
+/// hyper would wait for them for ever, and hold up a stop.
+struct Greeting {
+    missing: usize,
+    patience: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// `PRI * HTTP/2.0` with its line ends.
+const PREFACE_LEN: usize = 24;
 
 enum Stream {
     Tcp(TcpStream),
@@ -58,15 +70,38 @@ impl Drop for Open {
 }
 
 impl Connection {
-    /// Registers `socket` with the runtime that this is called in.
-    pub(super) fn new(socket: Socket, open: Open) -> io::Result<Self> {
+    /// Registers `socket` with the runtime that this is called in. It ends when
+    /// `patience` does, if the peer has not begun to speak HTTP/2 by then.
+    pub(super) fn new(
+        socket: Socket,
+        open: Open,
+        patience: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<Self> {
         let (stream, peer) = match socket {
             Socket::Tcp(stream, address) => {
                 (Stream::Tcp(TcpStream::from_std(stream)?), Peer::Tcp(address))
             }
             Socket::Unix(stream) => (Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix),
         };
-        Ok(Self { stream, peer, _open: open })
+        let greeting = Greeting { missing: PREFACE_LEN, patience: Box::pin(patience) };
+        Ok(Self { stream, peer, greeting: Some(greeting), _open: open })
+    }
+
+    /// Takes note of a read of `len` bytes, and ends what has waited long enough.
+    fn greeted(
+        &mut self,
+        read: Poll<io::Result<()>>,
+        len: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(greeting) = &mut self.greeting else { return read };
+        greeting.missing = greeting.missing.saturating_sub(len);
+        let over = read.is_pending() && greeting.patience.as_mut().poll(cx).is_ready();
+        if over || greeting.missing == 0 {
+            self.greeting = None;
+        }
+        // A read of nothing is the end.
+        if over { Poll::Ready(Ok(())) } else { read }
     }
 }
 
@@ -84,10 +119,12 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let before = buf.filled().len();
+        let read = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
+        };
+        self.greeted(read, buf.filled().len() - before, cx)
     }
 }
 

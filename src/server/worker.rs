@@ -87,7 +87,9 @@ pub(super) async fn serve(
     sockets: impl Stream<Item = (Socket, Open)> + Send,
     mut drain: Drain,
 ) {
-    let connections = sockets.map(|(socket, open)| Connection::new(socket, open));
+    let stopping = drain.clone();
+    let connections = sockets
+        .map(move |(socket, open)| Connection::new(socket, open, patience(stopping.clone())));
     let mut stop = drain.clone();
     let server = limits::server()
         .layer(MapResponseLayer::new(say_oversize))
@@ -105,6 +107,14 @@ pub(super) async fn serve(
             tracing::error!(%error, "a server ended");
         },
         () = deadline => tracing::warn!("calls still in flight after the drain time-out were cut off"),
+    }
+}
+
+/// Lasts as long as a peer may be silent before it has said anything.
+async fn patience(mut drain: Drain) {
+    tokio::select! {
+        _ = drain.wait_for(Option::is_some) => {}
+        () = tokio::time::sleep(limits::GREETING_TIMEOUT) => {}
     }
 }
 
