@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     time::{Duration, Instant},
 };
@@ -190,4 +191,47 @@ async fn sigint_is_an_orderly_stop_too() {
     kill_process(pid, Signal::INT).unwrap();
     let log = sidecar.finish_after_stop().await;
     assert!(log.contains("SIGINT") && log.contains("stopped"), "{log}");
+}
+
+/// Connections to both APIs of peers that have said nothing, or too little.
+fn silent(sidecar: &Sidecar) -> Vec<TcpStream> {
+    let mut silent = Vec::new();
+    for address in [&sidecar.listen, &sidecar.admin_listen] {
+        for said in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(said.as_bytes()).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            silent.push(stream);
+        }
+    }
+    silent
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_does_not_hold_up_the_stop() {
+    let sidecar = Sidecar::start();
+    let silent = silent(&sidecar);
+    // Accepted after those, and answered.
+    sidecar.create("writer").await;
+    let asked = Instant::now();
+    sidecar.finish().await;
+    assert!(asked.elapsed() < Duration::from_secs(4), "{:?}", asked.elapsed());
+    drop(silent);
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed_after_a_while() {
+    let sidecar = Sidecar::start();
+    let (_, key) = sidecar.create("writer").await;
+    let mut speaking = sidecar.authorization().await;
+    assert!(speaking.authorize(question(&key, 0)).await.unwrap().into_inner().allowed);
+    for mut stream in silent(&sidecar) {
+        let mut said = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut said) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+    }
+    // One that has spoken may be silent for longer.
+    assert!(speaking.authorize(question(&key, 1)).await.unwrap().into_inner().allowed);
+    sidecar.finish().await;
 }
