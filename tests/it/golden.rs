@@ -94,9 +94,7 @@ impl Right {
         match self {
             Self::Never => DecisionReason::ActionDenied,
             Self::Always => DecisionReason::Allowed,
-            Self::When(conditions) if conditions.iter().any(|one| met(&one)) => {
-                DecisionReason::Allowed
-            }
+            Self::When(conditions) if conditions.iter().any(met) => DecisionReason::Allowed,
             Self::When(_) => DecisionReason::ConditionUnmet,
         }
     }

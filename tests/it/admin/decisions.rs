@@ -23,9 +23,10 @@ async fn keys_in_every_state(sidecar: &Sidecar) -> Vec<(String, Vec<Reason>)> {
     let request = RevokeApiKeyRequest { id: revoked.id, ..Default::default() };
     sidecar.keys().await.revoke_api_key(request).await.unwrap();
     keys.push((text, vec![Reason::KeyUnknown]));
-    let soon = SystemTime::now() + Duration::from_millis(300);
     for (status, inactive) in [(KeyStatus::Active, false), (KeyStatus::Inactive, true)] {
-        for (expire_time, expired) in [(None, false), (Some(soon.into()), true)] {
+        for expired in [false, true] {
+            let soon = SystemTime::now() + Duration::from_millis(500);
+            let expire_time = expired.then(|| soon.into());
             let new = CreateApiKeyRequest {
                 status: status.into(),
                 expire_time,
