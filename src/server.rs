@@ -209,6 +209,8 @@ impl Server {
             drain,
         ));
 
+        // Before anybody can ask: no service is unknown, and none is told twice.
+        health.set(ServingStatus::Serving).await;
         let mut acceptors = JoinSet::new();
         for listener in authorization.listeners {
             let workers = Arc::clone(&workers);
@@ -221,7 +223,6 @@ impl Server {
                 let _ = connections.send((socket, Open::new(&open)));
             }));
         }
-        health.set(ServingStatus::Serving).await;
 
         let result = tokio::select! {
             () = stop => Ok(()),
