@@ -7,8 +7,9 @@
 //!
 //! A segment is a file named after its first sequence number:
 //! `header (64 bytes) frame*`, a frame is
-//! `"JFR1" | length u32 | CRC-32C u32 | chain head [32] | Commit (protobuf)`,
-//! integers little-endian; the CRC covers length, head and commit; the head is
+//! `"JFR1" | length u32 | CRC-32C u32 | chain head [32] | CRC-32C u32 | Commit
+//! (protobuf) | 0xff`, integers little-endian; the first CRC covers length, head
+//! and commit, the second what stands before it; the head is
 //! BLAKE3(previous head ‖ commit).
 
 mod read;

@@ -12,12 +12,12 @@ use prost::Message as _;
 
 use super::{
     Damage, Head, JournalError, MAX_COMMIT, io_error,
-    segment::{BadHeader, FRAME_LEN, FRAME_MAGIC, FrameHeader, HEADER_LEN, Header, next_head},
+    segment::{BadHeader, FRAME_LEN, FrameHeader, HEADER_LEN, Header, next_head},
 };
 use crate::pb::storage::Commit;
 
 /// The smallest piece of a write that a disk loses.
-const SECTOR: usize = 512;
+const SECTOR: u64 = 512;
 
 /// One durable group of changes, and where the chain stands after it.
 #[derive(Debug)]
@@ -129,7 +129,7 @@ fn read_segment<E: From<JournalError>>(
         else {
             let bytes = fs::read(&path).map_err(io_error("read", &path))?;
             let rest = usize::try_from(tail.len).ok().and_then(|at| bytes.get(at..));
-            if !last_segment || !rest.is_some_and(is_torn) {
+            if !last_segment || !rest.is_some_and(|rest| is_torn(tail.len, rest)) {
                 return Err(damaged(tail.len, tail.last, Damage::Frame).into());
             }
             tail.torn = size - tail.len;
@@ -142,7 +142,7 @@ fn read_segment<E: From<JournalError>>(
         let commit = Commit::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
         let last = consecutive(&commit, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
         visit(Frame { commit, last })?;
-        tail.len += (FRAME_LEN + bytes.len()) as u64;
+        tail.len += (FRAME_LEN + frame_header.rest_len()) as u64;
         tail.head = frame_header.head;
         tail.last = last;
     }
@@ -171,27 +171,31 @@ fn read_frame(input: &mut impl Read) -> io::Result<Option<(FrameHeader, Vec<u8>)
     else {
         return Ok(None);
     };
-    let mut bytes = vec![0; header.len];
-    if read_up_to(input, &mut bytes)? < header.len || !header.fits(&bytes) {
+    let mut bytes = vec![0; header.rest_len()];
+    let filled = read_up_to(input, &mut bytes)?;
+    if filled < bytes.len() || header.commit(&bytes).is_none() {
         return Ok(None);
     }
+    bytes.truncate(header.len);
     Ok(Some((header, bytes)))
 }
 
-/// Whether `rest`, which does not begin with a whole frame, is what a crash
-/// leaves of a write that was never acknowledged: the file ends inside of it, or
-/// its end never reached the disk and reads as zeros. Anything else was whole
-/// once, and may have been acknowledged.
-fn is_torn(rest: &[u8]) -> bool {
+/// Whether `rest`, which stands at `offset` and does not begin with a whole
+/// frame, is what a crash leaves of a write that was never acknowledged: the file
+/// ends inside of it, or its last sectors never reached the disk and read as
+/// zeros. Anything else was whole once, and may have been acknowledged.
+fn is_torn(offset: u64, rest: &[u8]) -> bool {
     if frames_in(rest).next().is_some() {
         return false;
     }
-    let zeros = rest.iter().rev().take_while(|byte| **byte == 0).count();
     let ends_inside = match FrameHeader::decode(rest) {
-        Some(header) => header.len <= MAX_COMMIT && rest.len() < FRAME_LEN + header.len,
+        Some(header) => header.len <= MAX_COMMIT && rest.len() < FRAME_LEN + header.rest_len(),
         None => rest.len() < FRAME_LEN,
     };
-    ends_inside || zeros == rest.len() || zeros >= SECTOR
+    let zeros = rest.iter().rev().take_while(|byte| **byte == 0).count();
+    let end = offset + rest.len() as u64;
+    let sector_is_missing = (end - zeros as u64).next_multiple_of(SECTOR) < end;
+    ends_inside || zeros == rest.len() || sector_is_missing
 }
 
 /// Every whole frame in `bytes`, wherever it begins and whatever stands between.
@@ -199,12 +203,11 @@ fn frames_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut at = 0;
     std::iter::from_fn(move || {
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= FRAME_LEN) {
-            if rest.starts_with(FRAME_MAGIC)
-                && let Some(header) = FrameHeader::decode(rest)
-                && let Some(commit) = rest.get(FRAME_LEN..FRAME_LEN.saturating_add(header.len))
-                && header.fits(commit)
+            if let Some(header) = FrameHeader::decode(rest)
+                && let Some(behind) = rest.get(FRAME_LEN..FRAME_LEN + header.rest_len())
+                && let Some(commit) = header.commit(behind)
             {
-                at += FRAME_LEN + commit.len();
+                at += FRAME_LEN + behind.len();
                 return Some(commit);
             }
             at += 1;

@@ -10,9 +10,13 @@ use super::{Head, JournalError, io_error, sync_dir};
 
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_LEN: u64 = 64;
-/// What stands before a frame's commit: magic, length, checksum, head.
-pub(super) const FRAME_LEN: usize = 44;
-pub(super) const FRAME_MAGIC: &[u8; 4] = b"JFR1";
+/// What stands before a frame's commit: magic, length, checksum of the frame,
+/// head, checksum of these.
+pub(super) const FRAME_LEN: usize = 48;
+/// What stands behind it, and is no zero: a frame that ends in zeros is not all
+/// on the disk.
+pub(super) const FRAME_END: u8 = 0xff;
+const FRAME_MAGIC: &[u8; 4] = b"JFR1";
 const MAGIC: &[u8; 8] = b"OCTVJRNL";
 
 /// The first 64 bytes of a segment:
@@ -91,17 +95,20 @@ pub(super) fn encode_frame(previous: &Head, commit: &[u8]) -> (Vec<u8>, Head) {
     let head = next_head(previous, commit);
     // INVARIANT: `append` lets no commit through that is longer than MAX_COMMIT.
     let len = u32::try_from(commit.len()).unwrap_or(u32::MAX).to_le_bytes();
-    let mut frame = Vec::with_capacity(FRAME_LEN + commit.len());
+    let mut frame = Vec::with_capacity(FRAME_LEN + commit.len() + 1);
     frame.extend_from_slice(FRAME_MAGIC);
     frame.extend_from_slice(&len);
     frame.extend_from_slice(&frame_crc(&len, &head, commit).to_le_bytes());
     frame.extend_from_slice(&head);
+    frame.extend_from_slice(&crc32c::crc32c(&frame).to_le_bytes());
     frame.extend_from_slice(commit);
+    frame.push(FRAME_END);
     (frame, head)
 }
 
 /// What stands before a frame's commit.
 pub(super) struct FrameHeader {
+    /// The commit's length.
     pub(super) len: usize,
     len_bytes: [u8; 4],
     crc: u32,
@@ -109,8 +116,15 @@ pub(super) struct FrameHeader {
 }
 
 impl FrameHeader {
+    /// The header that `bytes` begin with. It has a checksum of its own: where
+    /// its length points behind the end of the file, that end is missing, and
+    /// not the length wrong.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(FRAME_MAGIC)?;
+        let (fields, crc) = bytes.get(..FRAME_LEN)?.split_last_chunk::<4>()?;
+        let rest = fields.strip_prefix(FRAME_MAGIC)?;
+        if crc32c::crc32c(fields) != u32::from_le_bytes(*crc) {
+            return None;
+        }
         let (len_bytes, rest) = rest.split_first_chunk::<4>()?;
         let (crc, rest) = rest.split_first_chunk::<4>()?;
         let head = rest.first_chunk::<32>()?;
@@ -122,9 +136,17 @@ impl FrameHeader {
         })
     }
 
-    /// Whether `commit` is what was written behind this.
-    pub(super) fn fits(&self, commit: &[u8]) -> bool {
-        frame_crc(&self.len_bytes, &self.head, commit) == self.crc
+    /// How much stands behind the header.
+    pub(super) fn rest_len(&self) -> usize {
+        self.len.saturating_add(1)
+    }
+
+    /// The commit in `rest`, if `rest` is what was written behind this header.
+    pub(super) fn commit<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let (commit, end) = rest.split_at_checked(self.len)?;
+        let whole =
+            end == [FRAME_END] && frame_crc(&self.len_bytes, &self.head, commit) == self.crc;
+        whole.then_some(commit)
     }
 }
 
