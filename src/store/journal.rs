@@ -133,14 +133,19 @@ impl Journal {
     }
 
     /// Continues the journal in `dir` at `tail`. What is torn behind it is cut
-    /// off: it was never acknowledged.
+    /// off: it was never acknowledged. What is whole is made durable: a process
+    /// that was killed may have written it and not synced it.
     pub(super) fn resume(dir: &Path, tail: Tail, limit: u64) -> Result<Self, JournalError> {
         let path = tail.path;
         let segment =
             File::options().read(true).write(true).open(&path).map_err(io_error("open", &path))?;
         if tail.torn > 0 {
             segment.set_len(tail.len).map_err(io_error("cut off the torn end of", &path))?;
-            segment.sync_all().map_err(io_error("sync", &path))?;
+        }
+        segment.sync_all().map_err(io_error("sync", &path))?;
+        sync_dir(dir)?;
+        if let Some(parent) = dir.parent() {
+            sync_dir(parent)?;
         }
         let dir = dir.to_owned();
         Ok(Self { dir, segment, path, len: tail.len, limit, last: tail.last, head: tail.head })
