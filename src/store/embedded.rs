@@ -20,8 +20,8 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    CommitError, Committed, Reader, Revision, Rule, StateError, Store, StoreError, Subscriber,
-    Summary,
+    CommitError, Committed, Reader, Revision, Rule, StateDigest, StateError, Store, StoreError,
+    Subscriber, Summary,
     group::Group,
     journal::{self, Frame, Journal, JournalError, SEGMENT_LIMIT, Tail},
     state::{Applied, State},
@@ -93,7 +93,7 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// sled cannot be used, and that is not damage.
-    #[error("cannot use the state in `{}`", path.display())]
+    #[error("cannot use the state in `{}`; the data directory must be on a disk with free space and writable for this user", path.display())]
     State {
         /// Its directory.
         path: PathBuf,
@@ -252,7 +252,7 @@ impl Store for Embedded {
 
 /// Makes the directory if need be, and takes its lock.
 pub(super) fn take(dir: &Path) -> Result<File, OpenError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
+    make(dir).map_err(io_error("create", dir))?;
     let path = dir.join("lock");
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
@@ -275,84 +275,113 @@ pub(super) fn take(dir: &Path) -> Result<File, OpenError> {
     Ok(lock)
 }
 
+/// Makes the directory, mode 0700, and its name durable; and so the ones above.
+fn make(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    make(parent)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(_) if dir.is_dir() => {}
+        made => made?,
+    }
+    File::open(parent)?.sync_all()
+}
+
 /// Brings journal and state together.
+///
+/// INVARIANT: the journal is made before the state, and read to its end before
+/// the state is touched: opening sled writes.
 fn recover(
     dir: &Path,
     segment_limit: u64,
 ) -> Result<(State, Journal, Applied, Recovery), OpenError> {
     let (journal_dir, state_dir, format) = (journal_dir(dir), state_dir(dir), dir.join("format"));
     let mut recovery = Recovery { created: !format.exists(), ..Recovery::default() };
-
     let lost = |problem| OpenError::Lost { problem, dir: dir.to_owned() };
-    let state_error = |source| OpenError::State { path: state_dir.clone(), source };
+    let at = |error: ReplayError| error.at(dir, &state_dir);
+
+    let mut end = End::read(&journal_dir).map_err(|error| at(error.into()))?;
+    if end.is_none() && recovery.created && !state_dir.exists() {
+        Journal::create(&journal_dir, 1, segment_limit).map_err(OpenError::Journal)?;
+        end = End::read(&journal_dir).map_err(|error| at(error.into()))?;
+    }
+    let Some(end) = end else { return Err(lost(Lost::Missing)) };
+
     let opened = State::open(&state_dir).and_then(|state| Ok((state.verify()?, state)));
-    let replayed = match opened {
-        Ok((applied, state)) => {
-            replay(&journal_dir, &state, applied).map(|end| (end, applied.sequence, state))
+    let caught_up = match opened {
+        Ok((from, _)) if from.sequence > end.tail.last => {
+            return Err(lost(Lost::Behind { journal: end.tail.last, state: from.sequence }));
         }
+        Ok((from, state)) => end
+            .replay(&journal_dir, &state, from)
+            .map(|applied| (state, applied, applied.sequence - from.sequence)),
         Err(error) => Err(error.into()),
     };
-    let (end, from, state) = match replayed {
-        Ok(replayed) => replayed,
+    let (state, applied, replayed) = match caught_up {
+        Ok(caught_up) => caught_up,
         Err(ReplayError::State(error)) if error.is_damage() => {
             let aside = set_aside(&state_dir)?;
             tracing::warn!(%error, set_aside = %aside.display(), "the state is damaged and is rebuilt from the journal");
             recovery.set_aside = Some(aside);
-            let state = State::open(&state_dir).map_err(state_error)?;
-            let end = replay(&journal_dir, &state, Applied::default());
-            (end.map_err(|error| error.at(dir, &state_dir))?, 0, state)
+            let state = State::open(&state_dir).map_err(|error| at(error.into()))?;
+            let applied = end.replay(&journal_dir, &state, Applied::default()).map_err(at)?;
+            (state, applied, applied.sequence)
         }
-        Err(error) => return Err(error.at(dir, &state_dir)),
+        Err(error) => return Err(at(error)),
     };
-    let (journal, applied) = match end {
-        None if format.exists() || from > 0 || recovery.set_aside.is_some() => {
-            return Err(lost(Lost::Missing));
-        }
-        None => {
-            let journal =
-                Journal::create(&journal_dir, 1, segment_limit).map_err(OpenError::Journal)?;
-            (journal, Applied::default())
-        }
-        Some((tail, _)) if tail.last < from => {
-            return Err(lost(Lost::Behind { journal: tail.last, state: from }));
-        }
-        Some((tail, applied)) => {
-            recovery.replayed = applied.sequence - from;
-            recovery.torn = tail.torn;
-            (
-                Journal::resume(&journal_dir, tail, segment_limit).map_err(OpenError::Journal)?,
-                applied,
-            )
-        }
-    };
+    recovery.replayed = replayed;
+    recovery.torn = end.tail.torn;
+    let journal =
+        Journal::resume(&journal_dir, end.tail, segment_limit).map_err(OpenError::Journal)?;
     if !format.exists() {
         write_durably(&format, FORMAT.as_bytes())?;
     }
     Ok((state, journal, applied, recovery))
 }
 
-/// Reads the whole journal and gives the state what it does not have. `None`:
-/// there is no journal.
-fn replay(
-    dir: &Path,
-    state: &State,
-    from: Applied,
-) -> Result<Option<(Tail, Applied)>, ReplayError> {
-    let mut applied = from;
-    let tail = journal::read(dir, |frame| {
-        if frame.last < from.sequence {
-            return Ok(());
+/// Where a journal ends, and what the state is there.
+struct End {
+    tail: Tail,
+    digest: [u8; 32],
+}
+
+impl End {
+    /// Verifies the whole journal. `None`: there is none.
+    fn read(dir: &Path) -> Result<Option<Self>, JournalError> {
+        let mut digest = StateDigest::default().to_bytes().to_vec();
+        let tail = journal::read(dir, |frame| {
+            digest = frame.commit.state_digest;
+            Ok::<_, JournalError>(())
+        })?;
+        let digest = digest.try_into().unwrap_or_default();
+        Ok(tail.map(|tail| Self { tail, digest }))
+    }
+
+    /// Gives the state, which is at `from`, what it does not have.
+    fn replay(&self, dir: &Path, state: &State, from: Applied) -> Result<Applied, ReplayError> {
+        let mut applied = from;
+        if from.sequence < self.tail.last {
+            journal::read(dir, |frame| {
+                if frame.last > from.sequence {
+                    applied = apply(&frame, state, applied)?;
+                }
+                // Also catches a state that stands in the middle of a frame.
+                let is_there = frame.last >= from.sequence;
+                if is_there && frame.commit.state_digest != applied.digest.to_bytes() {
+                    return Err(ReplayError::State(StateError::Digest));
+                }
+                Ok(())
+            })?;
         }
-        if frame.last > from.sequence {
-            applied = apply(&frame, state, applied)?;
-        }
-        // Also catches a state that stands in the middle of a frame.
-        if frame.commit.state_digest != applied.digest.to_bytes() {
+        if applied.digest.to_bytes() != self.digest {
             return Err(ReplayError::State(StateError::Digest));
         }
-        Ok(())
-    })?;
-    Ok(tail.map(|tail| (tail, applied)))
+        // A journal that a repair made may begin late, and without a change.
+        Ok(Applied { sequence: self.tail.last, ..applied })
+    }
 }
 
 fn apply(frame: &Frame, state: &State, applied: Applied) -> Result<Applied, StateError> {

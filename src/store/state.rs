@@ -53,7 +53,7 @@ pub struct StateDigest([u64; 4]);
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// sled says so.
-    #[error("sled: {0}")]
+    #[error(transparent)]
     Sled(#[from] sled::Error),
     /// sled panicked, as it does on some damaged files.
     #[error("sled panicked on its files")]
