@@ -53,24 +53,24 @@ fn report(repair: &Repair) -> String {
         let _ = writeln!(text, "{line}");
     };
     line(format!("keys that are kept: {}", repair.keys));
-    match repair.source {
-        Source::State => line(
-            "every key is as it was when the sidecar last ran: the state is whole\n\
+    line(match repair.source {
+        Source::State => {
+            "taken from: the state, which is whole, and the changes after it that can be read\n\
              given up: the history of changes, which stays in the old journal as far as it can be read"
-                .to_owned(),
-        ),
-        Source::Journal => {
-            for range in &repair.unreadable {
-                line(format!("given up: changes {} to {}, which cannot be read", range.start(), range.end()));
-            }
-            line(format!("given up: every change after {}, if there was one", repair.last));
-            line(
-                "a key that one of these changes created is gone; a key that one of them revoked, disabled or \
-                 demoted is as it was before: check the keys, and rotate or revoke those in doubt"
-                    .to_owned(),
-            );
+                .to_owned()
         }
+        Source::Journal => "taken from: the changes that can be read".to_owned(),
+    });
+    for range in &repair.unreadable {
+        let (first, last) = (range.start(), range.end());
+        line(format!("given up: changes {first} to {last}, which cannot be read"));
     }
+    line(format!("given up: every change after {}, if there was one", repair.last));
+    line(
+        "a key that one of these changes created is gone; a key that one of them revoked, disabled or \
+         demoted is as it was before: check the keys, and rotate or revoke those in doubt"
+            .to_owned(),
+    );
     match &repair.set_aside {
         Some(path) => line(format!("done; the old journal is `{}`", path.display())),
         None => line("nothing was changed; run it again with --apply to do it".to_owned()),

@@ -2,12 +2,13 @@
 //! what that gives up.
 //!
 //! INVARIANT: nothing is deleted: what was there is set aside. Every key is as
-//! the newest change that can still be read says, and is carried over into a new
-//! journal.
+//! the state has it, if that is whole, or else no key is there to begin with; on
+//! top of that every later change that can still be read is made. The keys are
+//! carried over into a new journal.
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -16,7 +17,7 @@ use prost::Message as _;
 
 use super::{
     JournalError, OpenError, StateDigest, StateError,
-    embedded::{journal_dir, set_aside, state_dir, take},
+    embedded::{io_error, journal_dir, set_aside, state_dir, take},
     journal::{self, Journal, SEGMENT_LIMIT},
     state::{Applied, State},
     writer::stored,
@@ -26,11 +27,14 @@ use crate::{
     clock::Timestamp,
     pb::storage::{self, Commit},
     record::{KeyRecord, RecordError},
+    token::KeyId,
 };
 
 /// Sequence numbers that unreadable changes at the end may have had are not used
 /// again.
 const SPARE_SEQUENCES: u64 = 1024;
+/// The new journal, all of it, until it is in its place.
+const WRITTEN: &str = "journal.repaired";
 /// Keys in a frame of the new journal.
 const KEYS_PER_FRAME: usize = 256;
 
@@ -43,8 +47,8 @@ pub struct Repair {
     pub source: Source,
     /// How many keys there are.
     pub keys: usize,
-    /// Changes that cannot be read, as far as readable ones follow; there may be
-    /// more behind `last`.
+    /// Changes that cannot be read and are not in the source, as far as readable
+    /// ones follow; there may be more behind `last`.
     pub unreadable: Vec<RangeInclusive<u64>>,
     /// The last change that can be read.
     pub last: u64,
@@ -55,10 +59,9 @@ pub struct Repair {
 /// What the keys are taken from.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The state, which is whole: no key is other than it was; only history is
-    /// given up.
+    /// The state, which is whole, and the changes after it that can be read.
     State,
-    /// The changes that can be read: what the unreadable ones did is given up.
+    /// The changes that can be read, from the beginning.
     Journal,
 }
 
@@ -92,9 +95,14 @@ pub enum RepairError {
 /// # Errors
 /// [`RepairError`]
 pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>, RepairError> {
-    let _lock = take(dir)?;
     let (journal_dir, state_dir) = (journal_dir(dir), state_dir(dir));
-    let state = State::open(&state_dir).and_then(|state| Ok((state.verify()?, state))).ok();
+    let written = dir.join(WRITTEN);
+    if !journal_dir.exists() && !state_dir.exists() && !written.exists() {
+        return Err(RepairError::Nothing(dir.to_owned()));
+    }
+    let _lock = take(dir)?;
+    let copy = StateCopy::make(dir, &state_dir)?;
+    let state = copy.open();
     let from = state.as_ref().map_or(0, |(applied, _)| applied.sequence);
     let problem = match journal::read::<JournalError>(&journal_dir, |_| Ok(())) {
         Ok(Some(tail)) if tail.last >= from => return Ok(None),
@@ -102,26 +110,41 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
             format!("the journal ends with change {}, but the state has change {from}", tail.last)
         }
         Ok(None) => "the journal is missing".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error @ JournalError::Damaged { .. }) => error.to_string(),
+        // Of a newer program's journal nothing is known, so nothing is saved.
+        Err(error @ (JournalError::Io { .. } | JournalError::Version { .. })) => {
+            return Err(error.into());
+        }
     };
 
-    let salvage = Salvage::read(&journal_dir)?;
-    let whole = state.filter(|(applied, _)| salvage.is_behind(applied));
-    let (source, keys) = match &whole {
-        Some((_, state)) => (Source::State, from_state(state)?),
-        None if salvage.last == 0 => return Err(RepairError::Nothing(dir.to_owned())),
-        None => (Source::Journal, salvage.keys.into_values().collect()),
+    // A repair that was interrupted may have set the old one aside already.
+    let interrupted = !journal_dir.exists() && written.exists();
+    let salvage_dir = if interrupted { &written } else { &journal_dir };
+    let salvage = match &state {
+        Some((applied, state)) => Salvage::read(salvage_dir, Salvage::of(*applied, state)?)?,
+        None => None,
     };
+    let (source, salvage) = match salvage {
+        Some(salvage) => (Source::State, salvage),
+        None => {
+            let salvage = Salvage::read(salvage_dir, Salvage::default())?.unwrap_or_default();
+            (Source::Journal, salvage)
+        }
+    };
+    if salvage.last == 0 {
+        return Err(RepairError::Nothing(dir.to_owned()));
+    }
+    let keys: Vec<_> = salvage.keys.into_values().collect();
     let mut repair = Repair {
         problem,
         source,
         keys: keys.len(),
         unreadable: salvage.unreadable,
-        last: salvage.last.max(from),
+        last: salvage.last,
         set_aside: None,
     };
     if apply {
-        drop(whole);
+        drop(state);
         repair.set_aside = replace_journal(dir, &keys, repair.last + SPARE_SEQUENCES, now)?;
         if state_dir.exists() {
             set_aside(&state_dir)?;
@@ -130,25 +153,39 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
     Ok(Some(repair))
 }
 
-/// What the readable changes say.
+/// What state and readable changes say.
 #[derive(Default)]
 struct Salvage {
-    keys: BTreeMap<String, KeyRecord>,
+    keys: BTreeMap<KeyId, KeyRecord>,
     unreadable: Vec<RangeInclusive<u64>>,
     last: u64,
-    digest: Vec<u8>,
+    /// Where the state stands; changes up to there are in it.
+    from: Applied,
+    /// The state is not one of this journal.
+    foreign: bool,
 }
 
 impl Salvage {
-    fn read(dir: &Path) -> Result<Self, RepairError> {
-        let mut salvage = Self::default();
-        let mut error = None;
+    /// What the state says, without any change.
+    fn of(from: Applied, state: &State) -> Result<Self, RepairError> {
+        let records = state.scan(None).map(|bytes| Ok(KeyRecord::decode(&bytes?)?));
+        let keys = records.map(|record| record.map(|record| (record.id, record)));
+        let keys = keys.collect::<Result<_, RepairError>>()?;
+        Ok(Self { keys, last: from.sequence, from, ..Self::default() })
+    }
+
+    /// Takes in what can be read in `dir`. `None`: it contradicts the state.
+    fn read(dir: &Path, begin: Self) -> Result<Option<Self>, RepairError> {
+        let (mut salvage, mut error) = (begin, None);
         journal::scan_frames(dir, |commit| {
             if let Err(damaged) = salvage.take(commit) {
                 error = Some(damaged);
             }
         })?;
-        error.map_or(Ok(salvage), |error| Err(error.into()))
+        match error {
+            Some(error) => Err(error.into()),
+            None => Ok(Some(salvage).filter(|salvage| !salvage.foreign)),
+        }
     }
 
     fn take(&mut self, commit: Commit) -> Result<(), RecordError> {
@@ -159,27 +196,68 @@ impl Salvage {
                 self.unreadable.push(self.last + 1..=first.sequence - 1);
             }
         }
+        if commit.changes.last().is_some_and(|last| last.sequence == self.from.sequence) {
+            self.foreign |= commit.state_digest != self.from.digest.to_bytes();
+        }
         for change in commit.changes {
+            if change.sequence <= self.last {
+                continue;
+            }
             self.last = change.sequence;
+            let id = change.key_id.parse().map_err(|_| RecordError::Field("id"))?;
             match change.key {
-                Some(key) => self.keys.insert(change.key_id, KeyRecord::from_stored(key)?),
-                None => self.keys.remove(&change.key_id),
+                Some(key) => self.keys.insert(id, KeyRecord::from_stored(key)?),
+                None => self.keys.remove(&id),
             };
         }
-        self.digest = commit.state_digest;
         Ok(())
-    }
-
-    /// Whether a state at `applied` has everything that was ever acknowledged.
-    fn is_behind(&self, applied: &Applied) -> bool {
-        applied.sequence > self.last
-            || (applied.sequence == self.last
-                && applied.digest.to_bytes() == self.digest.as_slice())
     }
 }
 
-fn from_state(state: &State) -> Result<Vec<KeyRecord>, RepairError> {
-    state.scan(None).map(|bytes| Ok(KeyRecord::decode(&bytes?)?)).collect()
+/// A copy of the state, which is read in its place: opening sled writes.
+struct StateCopy(PathBuf);
+
+impl StateCopy {
+    fn make(dir: &Path, state_dir: &Path) -> Result<Self, OpenError> {
+        let copy = Self(dir.join("state.copy"));
+        copy.remove().map_err(io_error("remove", &copy.0))?;
+        if state_dir.exists() {
+            copy_dir(state_dir, &copy.0).map_err(io_error("copy the state to", &copy.0))?;
+        }
+        Ok(copy)
+    }
+
+    /// `None`: the state is not whole, or there was none.
+    fn open(&self) -> Option<(Applied, State)> {
+        let state = State::open(&self.0).ok()?;
+        let applied = state.verify().ok()?;
+        (applied.sequence > 0).then_some((applied, state))
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        if self.0.exists() { fs::remove_dir_all(&self.0) } else { Ok(()) }
+    }
+}
+
+impl Drop for StateCopy {
+    fn drop(&mut self) {
+        // The next repair removes it.
+        let _ = self.remove();
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_dir(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a new journal beside the old one, then puts it in its place. Gives
@@ -190,9 +268,11 @@ fn replace_journal(
     after: u64,
     now: Timestamp,
 ) -> Result<Option<PathBuf>, RepairError> {
-    let new_dir = dir.join("journal.repairing");
-    if new_dir.exists() {
-        set_aside(&new_dir)?;
+    let (new_dir, written) = (dir.join("journal.repairing"), dir.join(WRITTEN));
+    for left_over in [&new_dir, &written] {
+        if left_over.exists() {
+            set_aside(left_over)?;
+        }
     }
     let mut journal = Journal::create(&new_dir, after + 1, SEGMENT_LIMIT)?;
     let mut digest = StateDigest::default();
@@ -208,13 +288,14 @@ fn replace_journal(
         journal.append(&commit).map_err(|_| RepairError::Write)?;
         tracing::debug!(bytes = commit.encoded_len(), "carried over");
     }
+    let rename = |from: &Path, to: &Path| {
+        fs::rename(from, to).map_err(io_error("put in its place the new journal", from))
+    };
+    rename(&new_dir, &written)?;
+    journal::sync_dir(dir)?;
     let journal_dir = journal_dir(dir);
     let aside = if journal_dir.exists() { Some(set_aside(&journal_dir)?) } else { None };
-    fs::rename(&new_dir, &journal_dir).map_err(|source| OpenError::Io {
-        doing: "put the new journal at",
-        path: journal_dir,
-        source,
-    })?;
+    rename(&written, &journal_dir)?;
     journal::sync_dir(dir)?;
     Ok(aside)
 }
