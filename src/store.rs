@@ -149,3 +149,6 @@ pub enum StoreError {
     #[error("the store cannot answer: {0}")]
     Unavailable(&'static str),
 }
+
+#[cfg(test)]
+mod tests;
