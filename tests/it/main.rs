@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     unreachable_pub,
     reason = "a test that fails shall stop where it fails"
 )]
@@ -15,6 +16,7 @@
 mod admin;
 mod bad_input;
 mod command_line;
+mod durable;
 mod golden;
 mod listeners;
 mod no_stale_allow;
