@@ -16,6 +16,7 @@
 mod admin;
 mod bad_input;
 mod command_line;
+mod damage;
 mod durable;
 mod golden;
 mod listeners;
