@@ -282,7 +282,7 @@ async fn check(sidecar: &Sidecar, writers: &mut [Writer]) {
             let found = match client.get_api_key(request).await {
                 Ok(found) => found.into_inner().api_key,
                 Err(status) if status.code() == Code::NotFound => None,
-                Err(status) => panic!("key {}: {status}", key.id),
+                Err(status) => panic!("key {}: {status:?}\n{}", key.id, sidecar.log()),
             };
             key.settle(found);
         }
@@ -300,7 +300,12 @@ async fn check(sidecar: &Sidecar, writers: &mut [Writer]) {
         });
         let request = BatchAuthorizeRequest { requests: requests.collect() };
         let mut client = sidecar.authorization().await;
-        let responses = client.batch_authorize(request).await.unwrap().into_inner().responses;
+        let responses = client
+            .batch_authorize(request)
+            .await
+            .unwrap_or_else(|status| panic!("{status:?}\n{}", sidecar.log()))
+            .into_inner()
+            .responses;
         assert_eq!(responses.len(), decisions.len());
         for (response, (text, reason)) in responses.iter().zip(decisions) {
             assert_eq!(response.reason(), *reason, "key {}", &text[..15]);
