@@ -6,9 +6,11 @@
 //! `journal` (the truth, one fdatasync per group of changes), `state` (sled,
 //! what is read) and `writer` (the one thread that changes both).
 
+mod data_dir;
 mod embedded;
 mod group;
 mod journal;
+mod recovery;
 mod repair;
 
 mod state;
@@ -17,8 +19,10 @@ mod writer;
 use std::{future::Future, io, path::PathBuf, pin::Pin};
 
 pub use self::{
-    embedded::{Embedded, Lost, OpenError, Recovery},
+    data_dir::{Lost, OpenError},
+    embedded::Embedded,
     journal::{Damage, JournalError},
+    recovery::Recovery,
     repair::{Repair, RepairError, Source, repair},
     state::{StateDigest, StateError},
     writer::Failure,

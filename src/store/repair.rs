@@ -17,7 +17,7 @@ use prost::Message as _;
 
 use super::{
     JournalError, OpenError, StateDigest, StateError,
-    embedded::{io_error, journal_dir, set_aside, state_dir, take},
+    data_dir::{io_error, journal_dir, set_aside, state_dir, take},
     journal::{self, Journal, SEGMENT_LIMIT},
     state::{Applied, State},
     writer::stored,

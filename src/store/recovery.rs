@@ -1,0 +1,167 @@
+//! Brings journal and state together at a start.
+//!
+//! INVARIANT: what is served is what the journal says, all of it. The whole
+//! journal and the whole state are verified against each other; a state that is
+//! behind, damaged or gone is replayed or rebuilt, a journal that may have lost
+//! something acknowledged stops the start.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    StateDigest, StateError,
+    data_dir::{Lost, OpenError, journal_dir, set_aside, state_dir, write_durably},
+    group::Group,
+    journal::{self, Frame, Journal, JournalError, Tail},
+    state::{Applied, State},
+};
+use crate::record::KeyRecord;
+
+/// Says that a journal must be there.
+const FORMAT: &str = "octavia-authz data directory, format 1\n";
+
+/// What opening had to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// The directory was empty.
+    pub created: bool,
+    /// Changes that the journal had and the state did not.
+    pub replayed: u64,
+    /// Bytes at the journal's end that were begun and never acknowledged.
+    pub torn: u64,
+    /// Where a damaged state was put.
+    pub set_aside: Option<PathBuf>,
+}
+
+/// Brings journal and state together.
+///
+/// INVARIANT: the journal is made before the state, and read to its end before
+/// the state is touched: opening sled writes.
+pub(super) fn recover(
+    dir: &Path,
+    segment_limit: u64,
+) -> Result<(State, Journal, Applied, Recovery), OpenError> {
+    let (journal_dir, state_dir, format) = (journal_dir(dir), state_dir(dir), dir.join("format"));
+    let mut recovery = Recovery { created: !format.exists(), ..Recovery::default() };
+    let lost = |problem| OpenError::Lost { problem, dir: dir.to_owned() };
+    let at = |error: ReplayError| error.at(dir, &state_dir);
+
+    let mut end = End::read(&journal_dir).map_err(|error| at(error.into()))?;
+    if end.is_none() && recovery.created && !state_dir.exists() {
+        Journal::create(&journal_dir, 1, segment_limit).map_err(OpenError::Journal)?;
+        end = End::read(&journal_dir).map_err(|error| at(error.into()))?;
+    }
+    let Some(end) = end else { return Err(lost(Lost::Missing)) };
+
+    let opened = State::open(&state_dir).and_then(|state| Ok((state.verify()?, state)));
+    let caught_up = match opened {
+        Ok((from, _)) if from.sequence > end.tail.last => {
+            return Err(lost(Lost::Behind { journal: end.tail.last, state: from.sequence }));
+        }
+        Ok((from, state)) => end
+            .replay(&journal_dir, &state, from)
+            .map(|applied| (state, applied, applied.sequence - from.sequence)),
+        Err(error) => Err(error.into()),
+    };
+    let (state, applied, replayed) = match caught_up {
+        Ok(caught_up) => caught_up,
+        Err(ReplayError::State(error)) if error.is_damage() => {
+            let aside = set_aside(&state_dir)?;
+            tracing::warn!(%error, set_aside = %aside.display(), "the state is damaged and is rebuilt from the journal");
+            recovery.set_aside = Some(aside);
+            let state = State::open(&state_dir).map_err(|error| at(error.into()))?;
+            let applied = end.replay(&journal_dir, &state, Applied::default()).map_err(at)?;
+            (state, applied, applied.sequence)
+        }
+        Err(error) => return Err(at(error)),
+    };
+    recovery.replayed = replayed;
+    recovery.torn = end.tail.torn;
+    let journal =
+        Journal::resume(&journal_dir, end.tail, segment_limit).map_err(OpenError::Journal)?;
+    if !format.exists() {
+        write_durably(&format, FORMAT.as_bytes())?;
+    }
+    Ok((state, journal, applied, recovery))
+}
+
+/// Where a journal ends, and what the state is there.
+struct End {
+    tail: Tail,
+    digest: [u8; 32],
+}
+
+impl End {
+    /// Verifies the whole journal. `None`: there is none.
+    fn read(dir: &Path) -> Result<Option<Self>, JournalError> {
+        let mut digest = StateDigest::default().to_bytes().to_vec();
+        let tail = journal::read(dir, |frame| {
+            digest = frame.commit.state_digest;
+            Ok::<_, JournalError>(())
+        })?;
+        let digest = digest.try_into().unwrap_or_default();
+        Ok(tail.map(|tail| Self { tail, digest }))
+    }
+
+    /// Gives the state, which is at `from`, what it does not have.
+    fn replay(&self, dir: &Path, state: &State, from: Applied) -> Result<Applied, ReplayError> {
+        let mut applied = from;
+        if from.sequence < self.tail.last {
+            journal::read(dir, |frame| {
+                if frame.last > from.sequence {
+                    applied = apply(&frame, state, applied)?;
+                }
+                // Also catches a state that stands in the middle of a frame.
+                let is_there = frame.last >= from.sequence;
+                if is_there && frame.commit.state_digest != applied.digest.to_bytes() {
+                    return Err(ReplayError::State(StateError::Digest));
+                }
+                Ok(())
+            })?;
+        }
+        if applied.digest.to_bytes() != self.digest {
+            return Err(ReplayError::State(StateError::Digest));
+        }
+        // A journal that a repair made may begin late, and without a change.
+        Ok(Applied { sequence: self.tail.last, ..applied })
+    }
+}
+
+fn apply(frame: &Frame, state: &State, applied: Applied) -> Result<Applied, StateError> {
+    let mut group = Group::new(state, applied);
+    for change in &frame.commit.changes {
+        let id = change.key_id.parse().map_err(|_| StateError::Applied)?;
+        let after = change.key.clone().map(KeyRecord::from_stored).transpose()?;
+        group.push(change.sequence, id, after.as_ref().map(KeyRecord::encode))?;
+    }
+    group.apply()
+}
+
+#[derive(Debug)]
+enum ReplayError {
+    Journal(JournalError),
+    State(StateError),
+}
+
+impl From<JournalError> for ReplayError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<StateError> for ReplayError {
+    fn from(error: StateError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl ReplayError {
+    fn at(self, dir: &Path, state_dir: &Path) -> OpenError {
+        match self {
+            Self::Journal(error @ JournalError::Damaged { .. }) => {
+                OpenError::Lost { problem: Lost::Damaged(error), dir: dir.to_owned() }
+            }
+            Self::Journal(error) => OpenError::Journal(error),
+            Self::State(source) => OpenError::State { path: state_dir.to_owned(), source },
+        }
+    }
+}
