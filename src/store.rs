@@ -3,8 +3,9 @@
 //! INVARIANT: when `commit` returns, the change is durable, `get` shows it, and
 //! every subscriber has been told. The authorizer only reads; the keyring
 //! commits. Layout: `embedded` is the engine of a single node, made of
-//! `journal` (the truth, one fdatasync per group of changes), `state` (sled,
-//! what is read) and `writer` (the one thread that changes both).
+//! `journal` (the truth, one fdatasync for a `group` of changes), `state` (sled,
+//! what is read) and `writer` (the one thread that changes both), in a
+//! `data_dir` that `recovery` opens and `repair` mends.
 
 mod data_dir;
 mod embedded;
@@ -12,7 +13,6 @@ mod group;
 mod journal;
 mod recovery;
 mod repair;
-
 mod state;
 mod writer;
 
