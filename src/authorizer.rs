@@ -174,11 +174,8 @@ fn decide(key: &ResolvedKey, question: &Question<'_>) -> Outcome {
         return Outcome::Deny(Reason::ActionUnknown);
     };
     match key.rights().right(action) {
-        Right::Always => Outcome::Allow,
-        Right::When(conditions) if conditions.met_by(&question.attributes, key.subject()) => {
-            Outcome::Allow
-        }
+        right if right.allows(&question.attributes, key.subject()) => Outcome::Allow,
         Right::When(conditions) => Outcome::Deny(Reason::ConditionUnmet(conditions)),
-        Right::Never => Outcome::Deny(Reason::ActionDenied),
+        Right::Always | Right::Never => Outcome::Deny(Reason::ActionDenied),
     }
 }

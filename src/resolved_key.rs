@@ -26,8 +26,10 @@ impl ResolvedKey {
     /// Joins `record` with `policy`.
     pub fn new(record: KeyRecord, policy: &Policy) -> Self {
         let service = policy.service(&record.service).cloned();
-        let rights =
-            service.as_ref().and_then(|service| rights(service, &record)).unwrap_or_default();
+        let rights = service
+            .as_ref()
+            .and_then(|service| service.rights(&record.role, &record.grants))
+            .unwrap_or_default();
         Self { record, service, rights }
     }
 
@@ -86,18 +88,4 @@ impl ResolvedKey {
     pub fn rights(&self) -> &Rights {
         &self.rights
     }
-}
-
-/// The rights of the role, and those grants that it still takes.
-fn rights(service: &Service, record: &KeyRecord) -> Option<Rights> {
-    let role = service.role(&record.role)?;
-    let mut rights = role.rights().clone();
-    for grant in &record.grants {
-        if let Some(action) = service.action(grant)
-            && role.grantable().contains(action)
-        {
-            rights.grant(action);
-        }
-    }
-    Some(rights)
 }

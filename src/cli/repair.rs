@@ -1,7 +1,7 @@
 //! `octavia-authz repair`: makes a damaged data directory usable again. Called
 //! by `cli::run`.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::path::PathBuf;
 
 use super::output;
 use crate::{
@@ -47,33 +47,41 @@ pub fn run(args: RepairArgs) -> anyhow::Result<()> {
 }
 
 fn report(repair: &Repair) -> String {
-    let mut text = format!("problem: {}\n", repair.problem);
-    let mut line = |line: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{line}");
-    };
-    line(format!("keys that are kept: {}", repair.keys));
-    line(match repair.source {
-        Source::State => {
-            "taken from: the state, which is whole, and the changes after it that can be read\n\
-             given up: the history of changes, which stays in the old journal as far as it can be read"
-                .to_owned()
+    let mut lines = vec![
+        format!("problem: {}", repair.problem),
+        format!("keys that are kept: {}", repair.keys),
+        format!("taken from: {}", taken_from(repair.source)),
+    ];
+    // What an interrupted repair gave up, it said itself.
+    if repair.source != Source::Interrupted {
+        lines.push(
+            "given up: the history of changes, which stays in the old journal as far as it can be read".to_owned(),
+        );
+        for range in &repair.unreadable {
+            let (first, last) = (range.start(), range.end());
+            lines.push(format!("given up: changes {first} to {last}, which cannot be read"));
         }
-        Source::Journal => "taken from: the changes that can be read".to_owned(),
+        lines.push(format!("given up: every change after {}, if there was one", repair.last));
+        lines.push(
+            "a key that one of these changes created is gone; a key that one of them revoked, disabled or \
+             demoted is as it was before: check the keys, and rotate or revoke those in doubt"
+                .to_owned(),
+        );
+    }
+    lines.push(match (&repair.set_aside, repair.applied) {
+        (Some(path), _) => format!("done; the old journal is `{}`", path.display()),
+        (None, true) => "done".to_owned(),
+        (None, false) => "nothing was changed; run it again with --apply to do it".to_owned(),
     });
-    for range in &repair.unreadable {
-        let (first, last) = (range.start(), range.end());
-        line(format!("given up: changes {first} to {last}, which cannot be read"));
+    lines.join("\n")
+}
+
+fn taken_from(source: Source) -> &'static str {
+    match source {
+        Source::State => "the state, which is whole, and the changes after it that can be read",
+        Source::Journal => "the changes that can be read",
+        Source::Interrupted => {
+            "the new journal, which an earlier repair wrote and did not put in its place"
+        }
     }
-    line(format!("given up: every change after {}, if there was one", repair.last));
-    line(
-        "a key that one of these changes created is gone; a key that one of them revoked, disabled or \
-         demoted is as it was before: check the keys, and rotate or revoke those in doubt"
-            .to_owned(),
-    );
-    match &repair.set_aside {
-        Some(path) => line(format!("done; the old journal is `{}`", path.display())),
-        None => line("nothing was changed; run it again with --apply to do it".to_owned()),
-    }
-    text
 }

@@ -108,9 +108,4 @@ impl ConditionSet {
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
-
-    /// Whether the two sets have a condition in common.
-    pub fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
 }

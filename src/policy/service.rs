@@ -86,17 +86,16 @@ impl Service {
 
     /// The rights of a key with this role and these grants, each the name of one action.
     ///
-    /// `None` if the role or an action is unknown, or if the role does not take that grant: such a
-    /// key has no rights at all, rather than some of them.
+    /// `None` if there is no such role. A grant that the role does not take (any more) gives nothing.
     pub fn rights(&self, role: &str, grants: &[String]) -> Option<Rights> {
         let role = self.role(role)?;
         let mut rights = role.rights.clone();
         for grant in grants {
-            let action = self.action(grant)?;
-            if !role.grantable.contains(action) {
-                return None;
+            if let Some(action) =
+                self.action(grant).filter(|action| role.grantable.contains(*action))
+            {
+                rights.grant(action);
             }
-            rights.grant(action);
         }
         Some(rights)
     }

@@ -46,6 +46,9 @@ pub enum OpenError {
         /// The data directory.
         dir: PathBuf,
     },
+    /// A newer program's, or nobody's.
+    #[error("`{}` is not what this program wrote: the data directory is of a newer version, or of another program", .0.display())]
+    Format(PathBuf),
     /// sled cannot be used, and that is not damage.
     #[error("cannot use the state in `{}`; the data directory must be on a disk with free space and writable for this user", path.display())]
     State {

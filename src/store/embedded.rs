@@ -56,6 +56,7 @@ impl Embedded {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (failure, failed) = watch::channel(None);
         let writer = Writer {
+            dir: dir.to_owned(),
             journal,
             state: Arc::clone(&state),
             applied,

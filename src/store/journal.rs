@@ -16,15 +16,15 @@ mod read;
 mod segment;
 
 use std::{
-    fs::{self, File},
+    fs::{DirBuilder, File},
     io,
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _},
     path::{Path, PathBuf},
 };
 
 use prost::Message as _;
 
-pub(super) use self::read::{Frame, Tail, read, scan_frames};
+pub(super) use self::read::{Frame, Tail, begins_with, read, scan_frames};
 use self::segment::{Header, encode_frame};
 use crate::pb::storage::Commit;
 
@@ -122,7 +122,8 @@ pub enum Damage {
 impl Journal {
     /// Begins a journal in `dir`, which has none, with change `first`.
     pub(super) fn create(dir: &Path, first: u64, limit: u64) -> Result<Self, JournalError> {
-        fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(dir).map_err(io_error("create", dir))?;
         let header = Header { first, previous: [0; 32], genesis: true };
         let (segment, path) = header.create(dir)?;
         if let Some(parent) = dir.parent() {
@@ -133,8 +134,10 @@ impl Journal {
     }
 
     /// Continues the journal in `dir` at `tail`. What is torn behind it is cut
-    /// off: it was never acknowledged. What is whole is made durable: a process
-    /// that was killed may have written it and not synced it.
+    /// off: it was never acknowledged. The last frame is written again and synced:
+    /// the process before may have been killed before its sync, or have stopped
+    /// because that failed, and then the page cache shows what the disk does not
+    /// have and another sync would not write.
     pub(super) fn resume(dir: &Path, tail: Tail, limit: u64) -> Result<Self, JournalError> {
         let path = tail.path;
         let segment =
@@ -142,6 +145,12 @@ impl Journal {
         if tail.torn > 0 {
             segment.set_len(tail.len).map_err(io_error("cut off the torn end of", &path))?;
         }
+        let len = usize::try_from(tail.len.saturating_sub(tail.last_frame)).unwrap_or_default();
+        let mut last_frame = vec![0; len];
+        segment
+            .read_exact_at(&mut last_frame, tail.last_frame)
+            .and_then(|()| segment.write_all_at(&last_frame, tail.last_frame))
+            .map_err(io_error("write again the end of", &path))?;
         segment.sync_all().map_err(io_error("sync", &path))?;
         sync_dir(dir)?;
         if let Some(parent) = dir.parent() {

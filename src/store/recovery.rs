@@ -5,11 +5,14 @@
 //! behind, damaged or gone is replayed or rebuilt, a journal that may have lost
 //! something acknowledged stops the start.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     StateDigest, StateError,
-    data_dir::{Lost, OpenError, journal_dir, set_aside, state_dir, write_durably},
+    data_dir::{Lost, OpenError, io_error, journal_dir, set_aside, state_dir, write_durably},
     group::Group,
     journal::{self, Frame, Journal, JournalError, Tail},
     state::{Applied, State},
@@ -41,7 +44,7 @@ pub(super) fn recover(
     segment_limit: u64,
 ) -> Result<(State, Journal, Applied, Recovery), OpenError> {
     let (journal_dir, state_dir, format) = (journal_dir(dir), state_dir(dir), dir.join("format"));
-    let mut recovery = Recovery { created: !format.exists(), ..Recovery::default() };
+    let mut recovery = Recovery { created: !is_ours(&format)?, ..Recovery::default() };
     let lost = |problem| OpenError::Lost { problem, dir: dir.to_owned() };
     let at = |error: ReplayError| error.at(dir, &state_dir);
 
@@ -52,11 +55,14 @@ pub(super) fn recover(
     }
     let Some(end) = end else { return Err(lost(Lost::Missing)) };
 
-    let opened = State::open(&state_dir).and_then(|state| Ok((state.verify()?, state)));
-    let caught_up = match opened {
-        Ok((from, _)) if from.sequence > end.tail.last => {
-            return Err(lost(Lost::Behind { journal: end.tail.last, state: from.sequence }));
-        }
+    let opened = State::open(&state_dir);
+    // Even a damaged state's word counts here: it may know of a change that is gone.
+    if let Ok(Ok(claimed)) = opened.as_ref().map(State::applied)
+        && claimed.sequence > end.tail.last
+    {
+        return Err(lost(Lost::Behind { journal: end.tail.last, state: claimed.sequence }));
+    }
+    let caught_up = match opened.and_then(|state| Ok((state.verify()?, state))) {
         Ok((from, state)) => end
             .replay(&journal_dir, &state, from)
             .map(|applied| (state, applied, applied.sequence - from.sequence)),
@@ -78,10 +84,20 @@ pub(super) fn recover(
     recovery.torn = end.tail.torn;
     let journal =
         Journal::resume(&journal_dir, end.tail, segment_limit).map_err(OpenError::Journal)?;
-    if !format.exists() {
+    if recovery.created {
         write_durably(&format, FORMAT.as_bytes())?;
     }
     Ok((state, journal, applied, recovery))
+}
+
+/// Whether `format` says that a journal must be there.
+fn is_ours(format: &Path) -> Result<bool, OpenError> {
+    match fs::read(format) {
+        Ok(found) if found == FORMAT.as_bytes() => Ok(true),
+        Ok(_) => Err(OpenError::Format(format.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("read", format)(error)),
+    }
 }
 
 /// Where a journal ends, and what the state is there.

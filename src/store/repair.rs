@@ -25,7 +25,7 @@ use super::{
 use crate::{
     change::{Actor, Change, ChangeKind, Origin},
     clock::Timestamp,
-    pb::storage::{self, Commit},
+    pb::storage::Commit,
     record::{KeyRecord, RecordError},
     token::KeyId,
 };
@@ -52,7 +52,10 @@ pub struct Repair {
     pub unreadable: Vec<RangeInclusive<u64>>,
     /// The last change that can be read.
     pub last: u64,
-    /// Where the old journal is now; `None` when nothing was done.
+    /// It was done, not only looked at.
+    pub applied: bool,
+    /// Where the old journal is now; `None` when nothing was done, or there was
+    /// none.
     pub set_aside: Option<PathBuf>,
 }
 
@@ -63,6 +66,9 @@ pub enum Source {
     State,
     /// The changes that can be read, from the beginning.
     Journal,
+    /// The new journal of a repair that was interrupted: whole, and only to be
+    /// put in its place.
+    Interrupted,
 }
 
 /// Nothing can be repaired.
@@ -101,6 +107,10 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
         return Err(RepairError::Nothing(dir.to_owned()));
     }
     let _lock = take(dir)?;
+    // Never joined with the state: that has what the first repair gave up.
+    if !journal_dir.exists() && written.exists() {
+        return finish(dir, apply).map(Some);
+    }
     let copy = StateCopy::make(dir, &state_dir)?;
     let state = copy.open();
     let from = state.as_ref().map_or(0, |(applied, _)| applied.sequence);
@@ -117,17 +127,14 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
         }
     };
 
-    // A repair that was interrupted may have set the old one aside already.
-    let interrupted = !journal_dir.exists() && written.exists();
-    let salvage_dir = if interrupted { &written } else { &journal_dir };
     let salvage = match &state {
-        Some((applied, state)) => Salvage::read(salvage_dir, Salvage::of(*applied, state)?)?,
+        Some((applied, state)) => Salvage::read(&journal_dir, Salvage::of(*applied, state)?)?,
         None => None,
     };
     let (source, salvage) = match salvage {
         Some(salvage) => (Source::State, salvage),
         None => {
-            let salvage = Salvage::read(salvage_dir, Salvage::default())?.unwrap_or_default();
+            let salvage = Salvage::read(&journal_dir, Salvage::default())?.unwrap_or_default();
             (Source::Journal, salvage)
         }
     };
@@ -141,6 +148,7 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
         keys: keys.len(),
         unreadable: salvage.unreadable,
         last: salvage.last,
+        applied: apply,
         set_aside: None,
     };
     if apply {
@@ -153,12 +161,36 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
     Ok(Some(repair))
 }
 
+/// Puts the journal that an interrupted repair has written in its place.
+fn finish(dir: &Path, apply: bool) -> Result<Repair, RepairError> {
+    let (written, state_dir) = (dir.join(WRITTEN), state_dir(dir));
+    let mut salvage = Salvage::default();
+    let tail = journal::read::<RepairError>(&written, |frame| Ok(salvage.take(frame.commit)?))?;
+    if apply {
+        put_in_place(dir)?;
+        if state_dir.exists() {
+            set_aside(&state_dir)?;
+        }
+    }
+    Ok(Repair {
+        problem: "a repair was interrupted before its new journal was in its place".to_owned(),
+        source: Source::Interrupted,
+        keys: salvage.keys.len(),
+        unreadable: Vec::new(),
+        last: tail.map_or(0, |tail| tail.last),
+        applied: apply,
+        set_aside: None,
+    })
+}
+
 /// What state and readable changes say.
 #[derive(Default)]
 struct Salvage {
     keys: BTreeMap<KeyId, KeyRecord>,
     unreadable: Vec<RangeInclusive<u64>>,
     last: u64,
+    /// The last number that was never given to a change.
+    before: u64,
     /// Where the state stands; changes up to there are in it.
     from: Applied,
     /// The state is not one of this journal.
@@ -177,6 +209,10 @@ impl Salvage {
     /// Takes in what can be read in `dir`. `None`: it contradicts the state.
     fn read(dir: &Path, begin: Self) -> Result<Option<Self>, RepairError> {
         let (mut salvage, mut error) = (begin, None);
+        if salvage.last == 0 {
+            // A journal that a repair made begins late.
+            salvage.before = journal::begins_with(dir)?.map_or(0, |first| first.saturating_sub(1));
+        }
         journal::scan_frames(dir, |commit| {
             if let Err(damaged) = salvage.take(commit) {
                 error = Some(damaged);
@@ -190,10 +226,9 @@ impl Salvage {
 
     fn take(&mut self, commit: Commit) -> Result<(), RecordError> {
         if let Some(first) = commit.changes.first() {
-            // A journal that a repair made begins where it likes.
-            let begins = self.last == 0 && first.kind() == storage::ChangeKind::CarryOver;
-            if first.sequence > self.last + 1 && !begins {
-                self.unreadable.push(self.last + 1..=first.sequence - 1);
+            let before = self.last.max(self.before);
+            if first.sequence > before + 1 {
+                self.unreadable.push(before + 1..=first.sequence - 1);
             }
         }
         if commit.changes.last().is_some_and(|last| last.sequence == self.from.sequence) {
@@ -288,16 +323,22 @@ fn replace_journal(
         journal.append(&commit).map_err(|_| RepairError::Write)?;
         tracing::debug!(bytes = commit.encoded_len(), "carried over");
     }
-    let rename = |from: &Path, to: &Path| {
-        fs::rename(from, to).map_err(io_error("put in its place the new journal", from))
-    };
     rename(&new_dir, &written)?;
     journal::sync_dir(dir)?;
     let journal_dir = journal_dir(dir);
     let aside = if journal_dir.exists() { Some(set_aside(&journal_dir)?) } else { None };
-    rename(&written, &journal_dir)?;
-    journal::sync_dir(dir)?;
+    put_in_place(dir)?;
     Ok(aside)
+}
+
+/// Makes the new journal the journal. There is no other.
+fn put_in_place(dir: &Path) -> Result<(), RepairError> {
+    rename(&dir.join(WRITTEN), &journal_dir(dir))?;
+    Ok(journal::sync_dir(dir)?)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), OpenError> {
+    fs::rename(from, to).map_err(io_error("put in its place the new journal", from))
 }
 
 fn carry_over(key: KeyRecord, now: Timestamp) -> Change {

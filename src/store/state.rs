@@ -6,8 +6,10 @@
 //! its digest, and mended by replaying the journal.
 
 use std::{
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
     ops::Bound,
+    os::unix::fs::DirBuilderExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     thread,
@@ -76,6 +78,8 @@ impl State {
     /// Opens the state in `dir`, or makes an empty one.
     pub(super) fn open(dir: &Path) -> Result<Self, StateError> {
         remove_half_made_snapshots(dir)?;
+        // sled's files have the process's umask: the directory keeps others out.
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let started = Instant::now();
         loop {
             match contained(|| Self::try_open(dir)) {

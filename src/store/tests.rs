@@ -253,7 +253,7 @@ impl Data {
         let dry = self.repair(false).unwrap().expect("something to repair");
         assert!(self.contents() == before, "a dry run changes nothing");
         let done = self.repair(true).unwrap().expect("something to repair");
-        assert_eq!(Repair { set_aside: None, ..done.clone() }, dry);
+        assert_eq!(Repair { applied: false, set_aside: None, ..done.clone() }, dry);
         assert_eq!(done.keys, self.keys.len());
         assert_eq!(self.repair(false).unwrap(), None);
         assert_eq!(self.repair(true).unwrap(), None);
@@ -261,7 +261,7 @@ impl Data {
         let store = self.open(ONE_SEGMENT).unwrap();
         for key in store.scan(None).map(|key| key.unwrap()) {
             let known = self.keys.get_mut(&key.id).expect("a key that was there");
-            assert!(key.revision > done.last);
+            assert!(key.revision > done.last || done.source == Source::Interrupted);
             known.revision = key.revision;
             assert_eq!(key, *known);
         }
@@ -531,8 +531,10 @@ fn a_journal_that_is_missing_or_older_than_the_state_is_refused() {
     fs::remove_file(&format).unwrap();
     data.check_refused();
     data.remove("state");
-    fs::write(&format, "").unwrap();
+    fs::write(&format, "octavia-authz data directory, format 1\n").unwrap();
     data.check_refused();
+    fs::write(&format, "octavia-authz data directory, format 2\n").unwrap();
+    assert!(matches!(data.open(ONE_SEGMENT).err(), Some(OpenError::Format(_))));
 }
 
 #[test]
@@ -706,15 +708,36 @@ fn repair_of_a_journal_without_a_key_leaves_one_that_can_be_written() {
 #[test]
 fn repair_that_was_killed_between_two_renames_can_be_done_again() {
     let mut data = Data::with_history();
+    let older = data.copy();
+    let store = data.open(ONE_SEGMENT).unwrap();
+    data.change(&store, 50);
+    drop(store);
     flip(&data.files("journal")[0], 5000, 4);
-    let copy = data.copy();
-    copy.repair(true).unwrap().unwrap();
-    // The old journal is set aside, the new one not yet in its place.
-    data.remove("journal");
+    let repaired = data.copy();
+    repaired.repair(true).unwrap().unwrap();
+    // The old journal is set aside, the new one not yet in its place. The state
+    // has keys that the journal has revoked since: they must not come back.
+    for state in [None, Some(older.path().join("state"))] {
+        let mut data = data.copy();
+        data.remove("journal");
+        data.remove("state");
+        if let Some(state) = state {
+            copy(&state, &data.path().join("state"));
+        }
+        copy(&repaired.path().join("journal"), &data.path().join("journal.repaired"));
+        assert!(data.check_refused().contains("the journal is missing"));
+        assert_eq!(data.check_repaired().source, Source::Interrupted);
+    }
+}
+
+#[test]
+fn repair_names_a_beginning_that_cannot_be_read() {
+    let data = Data::with_history();
     data.remove("state");
-    fs::rename(copy.path().join("journal"), data.path().join("journal.repaired")).unwrap();
-    assert!(data.check_refused().contains("the journal is missing"));
-    data.check_repaired();
+    let [segment] = data.files("journal").try_into().unwrap();
+    flip(&segment, 100, 1);
+    let repair = data.repair(false).unwrap().unwrap();
+    assert_eq!(repair.unreadable.first().map(|range| *range.start()), Some(1));
 }
 
 #[test]

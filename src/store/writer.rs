@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -31,8 +32,19 @@ const MAX_GROUP: usize = 256;
 /// A group is closed when its records are this long.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
+/// With less than this free on the disk, nothing is changed any more.
+const RESERVE: u64 = 32 << 20;
+
 type Answer = Result<Committed, CommitError>;
 type Reply = oneshot::Sender<Answer>;
+
+/// An answer that waits for its group to be durable.
+struct Pending {
+    reply: Reply,
+    answer: Answer,
+    /// It knows of a change in the group.
+    rests_on_group: bool,
+}
 
 /// What the thread is asked to do.
 pub(super) enum Job {
@@ -64,6 +76,7 @@ pub enum Failure {
 }
 
 pub(super) struct Writer {
+    pub(super) dir: PathBuf,
     pub(super) journal: Journal,
     pub(super) state: Arc<State>,
     pub(super) applied: Applied,
@@ -149,7 +162,9 @@ impl Writer {
         let mut changes = Vec::new();
         let mut answers = Vec::new();
         for (rule, reply) in waiting {
-            answers.push((reply, decide(rule, &mut group, &mut changes)));
+            let answer = decide(rule, &mut group, &mut changes);
+            // A refusal, too, may rest on a change before it.
+            answers.push(Pending { reply, answer, rests_on_group: !changes.is_empty() });
             if group.len() >= MAX_GROUP_BYTES {
                 break;
             }
@@ -159,7 +174,7 @@ impl Writer {
         } else {
             self.make_durable(group, changes, &mut answers)
         };
-        for (reply, answer) in answers {
+        for Pending { reply, answer, .. } in answers {
             // A caller that went away does not hear of its change; it is made all the same.
             let _ = reply.send(answer);
         }
@@ -172,10 +187,11 @@ impl Writer {
         &mut self,
         group: Group<'_>,
         changes: Vec<storage::Change>,
-        answers: &mut [(Reply, Answer)],
+        answers: &mut [Pending],
     ) -> Result<(), Failure> {
         let state_digest = group.applied().digest.to_bytes().to_vec();
-        match self.journal.append(&storage::Commit { changes, state_digest }) {
+        let commit = storage::Commit { changes, state_digest };
+        match room_on_disk(&self.dir).and_then(|()| self.journal.append(&commit)) {
             Ok(()) => {}
             Err(AppendError::NotWritten(error)) => {
                 tracing::error!(%error, "the journal could not be written; the changes were refused");
@@ -195,17 +211,29 @@ impl Writer {
             }
         }
         let changed: Vec<_> =
-            answers.iter().filter_map(|(_, answer)| changed(answer.as_ref().ok()?)).collect();
+            answers.iter().filter_map(|pending| changed(pending.answer.as_ref().ok()?)).collect();
         self.published.publish(self.applied, self.journal.head(), &changed);
         Ok(())
     }
 }
 
-/// Takes back what was promised to those whose change was not made.
-fn refuse(answers: &mut [(Reply, Answer)], error: impl Fn() -> CommitError) {
-    for (_, answer) in answers.iter_mut().filter(|(_, answer)| answer.is_ok()) {
-        *answer = Err(error());
+/// Takes back the answers that rest on changes which were not made.
+fn refuse(answers: &mut [Pending], error: impl Fn() -> CommitError) {
+    for pending in answers.iter_mut().filter(|pending| pending.rests_on_group) {
+        pending.answer = Err(error());
     }
+}
+
+/// Refuses to write on a disk that is nearly full. sled needs many times the room
+/// of the journal, writes later, and does not recover when there is none.
+fn room_on_disk(dir: &Path) -> Result<(), AppendError> {
+    let disk = rustix::fs::statvfs(dir).map_err(|error| AppendError::NotWritten(error.into()))?;
+    if disk.f_bavail.saturating_mul(disk.f_frsize) >= RESERVE {
+        return Ok(());
+    }
+    let problem =
+        format!("fewer than {} MiB are free on the disk of `{}`", RESERVE >> 20, dir.display());
+    Err(AppendError::NotWritten(io::Error::new(io::ErrorKind::StorageFull, problem)))
 }
 
 /// Runs a rule and, if it gives a change, takes that into the group.

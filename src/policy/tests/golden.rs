@@ -105,9 +105,9 @@ fn only_an_admin_takes_grants_and_only_of_billing_and_api_keys() {
         };
         assert_eq!(grantable, expected, "{}", role.name());
         for action in service.actions() {
-            let rights = service.rights(role.name(), &[action.name().to_owned()]);
+            let rights = service.rights(role.name(), &[action.name().to_owned()]).unwrap();
             let taken = expected.contains(&action.name());
-            assert_eq!(rights.is_some(), taken, "{} {action:?}", role.name());
+            assert_eq!(rights != *role.rights(), taken, "{} {action:?}", role.name());
         }
     }
 }
@@ -140,9 +140,14 @@ fn what_is_not_in_the_policy_has_no_rights() {
         assert!(service.role(name).is_none(), "{name}");
         assert!(service.rights(name, &[]).is_none(), "{name}");
         let grants = ["billing.read".to_owned(), name.to_owned()];
-        assert!(service.rights("admin", &grants).is_none(), "{name}");
+        assert_eq!(
+            service.rights("admin", &grants),
+            service.rights("admin", &grants[..1]),
+            "{name}"
+        );
     }
-    assert!(service.rights("admin", &["billing.*".to_owned()]).is_none());
+    let admin = service.rights("admin", &[]);
+    assert_eq!(service.rights("admin", &["billing.*".to_owned()]), admin);
     assert_eq!(service.action_name(ActionId::new(255).unwrap()), "");
 }
 

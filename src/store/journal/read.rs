@@ -35,7 +35,9 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) path: PathBuf,
     /// How much of it is whole.
     pub(in crate::store) len: u64,
-    /// How many bytes behind that were begun and never acknowledged.
+    /// Where in it the last frame begins; as `len` when there is none.
+    pub(in crate::store) last_frame: u64,
+    /// How many bytes behind `len` were begun and never acknowledged.
     pub(in crate::store) torn: u64,
     /// The last change.
     pub(in crate::store) last: u64,
@@ -119,6 +121,7 @@ fn read_segment<E: From<JournalError>>(
     let mut tail = Tail {
         path: path.clone(),
         len: HEADER_LEN,
+        last_frame: HEADER_LEN,
         torn: 0,
         last: header.first.saturating_sub(1),
         head: header.previous,
@@ -142,6 +145,7 @@ fn read_segment<E: From<JournalError>>(
         let commit = Commit::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
         let last = consecutive(&commit, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
         visit(Frame { commit, last })?;
+        tail.last_frame = tail.len;
         tail.len += (FRAME_LEN + frame_header.rest_len()) as u64;
         tail.head = frame_header.head;
         tail.last = last;
@@ -214,6 +218,22 @@ fn frames_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
         }
         None
     })
+}
+
+/// The number of the first change in the journal in `dir`, if its first segment
+/// is there and says so; for repair.
+///
+/// # Errors
+/// [`JournalError::Io`]
+pub(in crate::store) fn begins_with(dir: &Path) -> Result<Option<u64>, JournalError> {
+    let Some(path) = segments(dir)?.into_iter().next() else { return Ok(None) };
+    let mut header = [0; HEADER_LEN as usize];
+    let mut file = File::open(&path).map_err(io_error("open", &path))?;
+    let filled = read_up_to(&mut file, &mut header).map_err(io_error("read", &path))?;
+    let header = Header::decode(&header)
+        .ok()
+        .filter(|header| filled == HEADER_LEN as usize && header.genesis);
+    Ok(header.map(|header| header.first))
 }
 
 /// Every change that can still be read in the segments of `dir`, in order,

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -43,7 +44,7 @@ impl Header {
         let path = dir.join(format!("{:020}.journal", self.first));
         let new = path.with_extension("new");
         let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(true);
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&new).map_err(io_error("create", &new))?;
         file.write_all(&self.encode()).map_err(io_error("write", &new))?;
         file.sync_all().map_err(io_error("sync", &new))?;

@@ -1,6 +1,8 @@
 //! The journal's bytes: what a crash leaves is cut off, all else that is not as
 //! it was written is damage, and nothing is ever read that was not written.
 
+use std::fs;
+
 use proptest::{collection, prelude::*, sample::Index};
 use tempfile::TempDir;
 
