@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{bearer, convert};
@@ -28,6 +29,9 @@ pub struct Admin {
     authorizer: Arc<Authorizer>,
     operator: OperatorToken,
     started: Timestamp,
+    /// INVARIANT: one scan of keys at a time, so that lists cannot take the
+    /// processors from the workers.
+    scans: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -39,7 +43,7 @@ impl Admin {
         operator: OperatorToken,
         started: Timestamp,
     ) -> Self {
-        Self { keyring, authorizer, operator, started }
+        Self { keyring, authorizer, operator, started, scans: Arc::new(Semaphore::new(1)) }
     }
 }
 
@@ -74,10 +78,17 @@ impl ApiKeyService for Admin {
     ) -> Result<Response<ListApiKeysResponse>, Status> {
         let caller = bearer::caller(&request, &self.operator)?;
         let page_request = convert::page_request(request.into_inner())?;
+        let failed = || Status::internal("listing keys failed");
+        // Waiting here and not in the blocking task: a call that is given up
+        // leaves the queue. The scan keeps the permit when its call is.
+        let permit = Arc::clone(&self.scans).acquire_owned().await.map_err(|_| failed())?;
         let keyring = self.keyring.clone();
-        let page = tokio::task::spawn_blocking(move || keyring.list(&caller, &page_request)).await;
-        let page =
-            page.map_err(|_| Status::internal("listing keys failed"))?.map_err(convert::status)?;
+        let page = tokio::task::spawn_blocking(move || {
+            let page = keyring.list(&caller, &page_request);
+            drop(permit);
+            page
+        });
+        let page = page.await.map_err(|_| failed())?.map_err(convert::status)?;
         Ok(Response::new(convert::page(page)))
     }
 

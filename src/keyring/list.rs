@@ -1,7 +1,10 @@
 //! Pages of keys, in the order of their ids.
 //!
-//! INVARIANT: a page token is the last id of the page before, so that keys that
-//! come or go between two pages are neither shown twice nor hide others.
+//! INVARIANT: a page begins after the last id of the page before, which its token
+//! names, so that keys that come or go between two pages are neither shown twice
+//! nor hide others. Only the first page reads every key.
+
+use std::{fmt, str::FromStr};
 
 use super::powers::Powers;
 use crate::{
@@ -49,8 +52,33 @@ pub struct Page {
     pub keys: Vec<KeyRecord>,
     /// For the next page; empty when this was the last.
     pub next: String,
-    /// How many keys match in all.
+    /// How many keys matched in all when the first page was made.
     pub total: usize,
+}
+
+/// What a page token says: `<last id>.<total>`.
+struct PageToken {
+    last: KeyId,
+    total: usize,
+}
+
+impl fmt::Display for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.last, self.total)
+    }
+}
+
+impl FromStr for PageToken {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        let parsed = text.split_once('.').and_then(|(last, total)| {
+            Some(Self { last: last.parse().ok()?, total: total.parse().ok()? })
+        });
+        parsed.ok_or_else(|| {
+            Refusal::field("page_token", "must be the `next_page_token` of the page before")
+        })
+    }
 }
 
 pub(super) fn page(
@@ -62,30 +90,29 @@ pub(super) fn page(
         0 => DEFAULT_PAGE,
         size => size.min(MAX_PAGE),
     };
-    let after: Option<KeyId> = match request.token.as_str() {
+    let after: Option<PageToken> = match request.token.as_str() {
         "" => None,
-        token => Some(token.parse().map_err(|_| {
-            Refusal::field("page_token", "must be the `next_page_token` of the page before")
-        })?),
+        token => Some(token.parse()?),
     };
-    let mut page = Page { keys: Vec::new(), next: String::new(), total: 0 };
+    let (mut keys, mut matches): (Vec<KeyRecord>, usize) = (Vec::new(), 0);
     let filter = request.filter.prepared();
-    for record in store.scan(None) {
+    for record in store.scan(after.as_ref().map(|token| token.last)) {
         let record = record?;
         if !powers.sees(&record) || !filter.matches(&record) {
             continue;
         }
-        page.total += 1;
-        if after.is_some_and(|after| record.id <= after) {
-            continue;
-        }
-        if page.keys.len() < size {
-            page.keys.push(record);
-        } else if page.next.is_empty() {
-            page.next = page.keys.last().map(|last| last.id.to_string()).unwrap_or_default();
+        matches += 1;
+        if keys.len() < size {
+            keys.push(record);
+        } else if after.is_some() {
+            // There is another page; how many keys there are is known.
+            break;
         }
     }
-    Ok(page)
+    let total = after.map_or(matches, |token| token.total);
+    let last = keys.last().filter(|_| matches > keys.len());
+    let next = last.map(|last| PageToken { last: last.id, total }.to_string()).unwrap_or_default();
+    Ok(Page { keys, next, total })
 }
 
 impl Filter {
