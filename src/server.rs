@@ -293,12 +293,10 @@ fn authorization_routes(service: Authorization, health: &Health) -> Result<Route
 }
 
 fn admin_routes(service: Admin, health: &Health) -> Result<Routes, ServerError> {
-    let keys =
-        ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(limits::MAX_MESSAGE);
-    let roles =
-        RoleServiceServer::new(service.clone()).max_decoding_message_size(limits::MAX_MESSAGE);
-    let maintenance =
-        MaintenanceServiceServer::new(service).max_decoding_message_size(limits::MAX_MESSAGE);
+    let max = limits::MAX_ADMIN_MESSAGE;
+    let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
+    let roles = RoleServiceServer::new(service.clone()).max_decoding_message_size(max);
+    let maintenance = MaintenanceServiceServer::new(service).max_decoding_message_size(max);
     let routes =
         Routes::new(keys).add_service(roles).add_service(maintenance).add_service(health.service());
     with_reflection(routes, &ADMIN)

@@ -4,10 +4,19 @@ use std::time::Duration;
 
 use tonic::transport::Server;
 
-/// The largest message that is read: it holds the largest batch.
+/// The largest message of the authorization API that is read: it holds the
+/// largest batch.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
-/// Calls at once on one connection.
-const MAX_STREAMS: u32 = 1024;
+/// The largest message of the admin API that is read: it holds a key whose every
+/// field is full.
+pub(super) const MAX_ADMIN_MESSAGE: usize = 256 << 10;
+/// Calls at once on one connection. With the largest message, what a connection
+/// can make us hold.
+const MAX_STREAMS: u32 = 128;
+/// A call is answered within this, or with CANCELLED: for one message it begins
+/// with the headers and covers its arrival; for a stream it ends with the headers
+/// of the answer, which do not wait for a message.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// All headers of a call together.
 const MAX_HEADERS: u32 = 16 << 10;
 /// A stream of decisions keeps this much in flight.
@@ -22,6 +31,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// tonic's server, with these limits.
 pub(super) fn server() -> Server {
     Server::builder()
+        .timeout(REQUEST_TIMEOUT)
         .max_concurrent_streams(MAX_STREAMS)
         .http2_max_header_list_size(MAX_HEADERS)
         .initial_stream_window_size(STREAM_WINDOW)

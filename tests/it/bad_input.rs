@@ -2,5 +2,6 @@
 //! nothing panics, and the sidecar serves on.
 
 mod limits;
+mod slow;
 mod start;
 mod wire;

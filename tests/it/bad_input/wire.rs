@@ -159,8 +159,12 @@ async fn a_message_of_1_mib_is_read_and_a_larger_one_is_an_invalid_argument() {
     }
     let (admin, token) = (connect(&sidecar.admin_listen).await, sidecar.operator_token());
     let path = "/octavia.authz.v1.ApiKeyService/CreateApiKey";
-    let status = raw::unary(&admin, path, &token, of_size(LARGEST + 1)).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let of_name = |size: usize| [field(3, "no role"), field(1, "n".repeat(size))].concat();
+    for (name, said) in [(LARGEST / 4 - 100, "characters; at most"), (LARGEST / 4, "too large")] {
+        let status = raw::unary(&admin, path, &token, of_name(name)).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().contains(said), "{status}");
+    }
 
     let mut answers = raw::stream(&channel, vec![of_size(100), of_size(LARGEST + 1)]).await;
     assert!(answers.message().await.unwrap().is_some());
