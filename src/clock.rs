@@ -4,6 +4,7 @@
 //! test can stand on either side of a millisecond.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -14,6 +15,16 @@ use std::{
 /// Milliseconds since the Unix epoch, UTC.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
+
+/// As RFC 3339; what is beyond the year 9999 as its number.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => at.fmt(f),
+            Err(_) => self.0.fmt(f),
+        }
+    }
+}
 
 /// Tells the time. Clones tell the same time.
 #[derive(Clone, Debug, Default)]

@@ -314,6 +314,9 @@ impl Edit<'_> {
     /// Lets `after` be, if its fields are valid and the caller may make it so.
     fn admit(&self, after: &KeyRecord) -> Result<(), Refusal> {
         fields::validate(self.before, after, self.policy, self.now)?;
+        if self.before.is_none_or(|before| before.expires != after.expires) {
+            self.powers.require_within_life(after.expires)?;
+        }
         self.powers.require_over(after, self.policy)
     }
 }

@@ -139,6 +139,22 @@ impl Powers {
         )))
     }
 
+    /// Refuses an expiration after the caller's own; `None` is after any.
+    ///
+    /// # Errors
+    /// [`Refusal::Forbidden`]
+    pub fn require_within_life(&self, expires: Option<Timestamp>) -> Result<(), Refusal> {
+        let Self::Of(caller) = self else { return Ok(()) };
+        let Some(own) = caller.record().expires else { return Ok(()) };
+        if expires.is_some_and(|expires| expires <= own) {
+            return Ok(());
+        }
+        Err(Refusal::Forbidden(format!(
+            "the caller's own key expires, and nobody can give a key a longer life than their own: set `expire_time` \
+             to {own} at the latest"
+        )))
+    }
+
     /// The team that the caller is bound to; `None` for the operator.
     pub fn team(&self) -> Option<&str> {
         match self {

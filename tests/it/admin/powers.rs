@@ -130,6 +130,46 @@ async fn nobody_raises_themselves() {
 }
 
 #[tokio::test]
+async fn a_key_that_expires_gives_no_longer_life_than_its_own() {
+    let sidecar = Sidecar::start();
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let (sooner, own, later) = (at(4_000_000_000), at(4_000_000_001), at(4_000_000_002));
+    let until = |expire_time| CreateApiKeyRequest { expire_time, ..new_key("super_admin", "web") };
+    let expires = |expire_time| ApiKey { expire_time, ..Default::default() };
+    let (lifetime, _) = create(&sidecar, until(None)).await;
+    let (caller, text) = create(&sidecar, until(own)).await;
+    let mut keys = sidecar.keys_as(&text).await;
+    for longer in [later, None] {
+        let refused = [
+            keys.create_api_key(until(longer)).await.map(drop),
+            keys.update_api_key(update(&caller.id, &["expire_time"], expires(longer)))
+                .await
+                .map(drop),
+        ];
+        for status in refused.map(|refused| refused.unwrap_err()) {
+            assert_eq!(status.code(), Code::PermissionDenied, "{longer:?}");
+            assert!(status.message().contains("2096-10-02T07:06:41Z"), "{status}");
+        }
+    }
+    for no_longer in [own, sooner] {
+        keys.create_api_key(until(no_longer)).await.unwrap();
+    }
+    // What is left as it is may outlast the caller.
+    for paths in [&["name"][..], &["name", "expire_time"]] {
+        let named = ApiKey { name: "renamed".into(), ..Default::default() };
+        keys.update_api_key(update(&lifetime.id, paths, named)).await.unwrap();
+    }
+    let longer = update(&lifetime.id, &["expire_time"], expires(later));
+    let status = keys.update_api_key(longer).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    for no_longer in [own, sooner] {
+        let shorter = update(&caller.id, &["expire_time"], expires(no_longer));
+        keys.update_api_key(shorter).await.unwrap();
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
 async fn nobody_lays_hands_on_a_key_that_holds_more_than_they_do() {
     let sidecar = Sidecar::start();
     let every = ["api_keys.read", "api_keys.update", "api_keys.rotate", "api_keys.revoke"];
