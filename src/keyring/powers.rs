@@ -102,7 +102,12 @@ impl Powers {
 
     /// Whether the caller may know of `record`.
     pub fn sees(&self, record: &KeyRecord) -> bool {
-        self.team().is_none_or(|team| team == record.team)
+        match self {
+            Self::All => true,
+            Self::Of(caller) => {
+                caller.record().team == record.team && caller.service_name() == record.service
+            }
+        }
     }
 
     /// Refuses if `record` holds more than the caller.

@@ -223,7 +223,7 @@ async fn grants_are_for_admins_and_of_single_actions_of_billing_and_api_keys() {
 }
 
 #[tokio::test]
-async fn a_key_has_no_power_over_keys_of_another_service() {
+async fn a_key_sees_and_changes_its_own_service_only() {
     let temporary = TempDir::new().unwrap();
     let policy = temporary.path().join("policy.toml");
     let shop = "[services.shop]\ntitle = 'Shop'\n[services.shop.actions.orders]\nread = 'read'\n\
@@ -236,7 +236,12 @@ async fn a_key_has_no_power_over_keys_of_another_service() {
     let status = keys.create_api_key(clerk.clone()).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
     let (clerk, _) = create(&sidecar, clerk).await;
-    assert_eq!(lay_hands_on(&sidecar, &text, &clerk.id).await, [Code::PermissionDenied; 3]);
+    assert_eq!(lay_hands_on(&sidecar, &text, &clerk.id).await, [Code::NotFound; 3]);
+    let get = GetApiKeyRequest { id: clerk.id.clone() };
+    assert_eq!(keys.get_api_key(get).await.unwrap_err().code(), Code::NotFound);
+    let listed = keys.list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner();
+    assert_eq!((listed.api_keys.len(), listed.total_size), (1, 1));
+    assert!(listed.api_keys.iter().all(|key| key.service == "ai-cms"));
 
     let unknown = CreateApiKeyRequest { service: "no-shop".into(), ..new_key("clerk", "") };
     let status = sidecar.keys().await.create_api_key(unknown).await.unwrap_err();
