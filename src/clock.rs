@@ -42,13 +42,11 @@ impl Clock {
         Self::Test(Arc::new(AtomicI64::new(now.0)))
     }
 
-    /// The time, to the millisecond. A system clock before 1970 reads as 1970.
+    /// The time, to the millisecond. A system clock before 1970 reads as the end of
+    /// time, by which everything that can expire has: it does not tell the time.
     pub fn now(&self) -> Timestamp {
         match self {
-            Self::System => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
+            Self::System => of_system(SystemTime::now()),
             Self::Test(now) => Timestamp(now.load(Ordering::SeqCst)),
         }
     }
@@ -58,5 +56,25 @@ impl Clock {
         if let Self::Test(shown) = self {
             shown.store(now.0, Ordering::SeqCst);
         }
+    }
+}
+
+fn of_system(now: SystemTime) -> Timestamp {
+    let since = now.duration_since(UNIX_EPOCH).ok();
+    let millis = since.and_then(|since| i64::try_from(since.as_millis()).ok());
+    Timestamp(millis.unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_before_1970_is_after_every_expiration() {
+        assert_eq!(of_system(UNIX_EPOCH - Duration::from_millis(1)), Timestamp(i64::MAX));
+        assert_eq!(of_system(UNIX_EPOCH), Timestamp(0));
+        assert_eq!(of_system(UNIX_EPOCH + Duration::from_millis(1)), Timestamp(1));
     }
 }
