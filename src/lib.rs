@@ -16,6 +16,7 @@
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
 //! | [`change`], [`record`], [`token`], [`clock`] | the nouns |
+//! | `printable` | which characters people cannot see |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
 //! | [`pb`] | generated types: the wire's and the stored ones |
@@ -57,6 +58,7 @@ pub mod keyring;
 pub mod operator;
 pub mod pb;
 pub mod policy;
+mod printable;
 pub mod record;
 pub mod resolved_key;
 pub mod server;

@@ -12,6 +12,8 @@ use anyhow::Context as _;
 use comfy_table::{Row, Table, presets};
 use serde::Serialize;
 
+use crate::printable::is_unprintable;
+
 pub(crate) mod json;
 
 /// How to print.
@@ -67,14 +69,14 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// It has no JSON form.
 pub(crate) fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
     let text = serde_json::to_string_pretty(value).context("cannot write as JSON")?;
-    if !text.chars().any(|c| c != '\n' && is_unsafe(c)) {
+    if !text.chars().any(|c| c != '\n' && is_unprintable(c)) {
         return Ok(text);
     }
     // serde_json escapes the characters below U+0020 only. The others can only
     // stand inside strings, all in the basic plane.
     let mut safe = String::with_capacity(text.len() + 64);
     for c in text.chars() {
-        if c != '\n' && is_unsafe(c) {
+        if c != '\n' && is_unprintable(c) {
             let _ = write!(safe, "\\u{:04x}", u32::from(c));
         } else {
             safe.push(c);
@@ -92,20 +94,11 @@ pub(crate) fn plain(text: &str) -> String {
             '\n' => safe.push_str("\\n"),
             '\r' => safe.push_str("\\r"),
             '\t' => safe.push_str("\\t"),
-            c if is_unsafe(c) => safe.extend(c.escape_unicode()),
+            c if is_unprintable(c) => safe.extend(c.escape_unicode()),
             c => safe.push(c),
         }
     }
     safe
-}
-
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        )
 }
 
 /// A table without lines, columns two spaces apart. Cells are made harmless.

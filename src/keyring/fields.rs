@@ -11,6 +11,7 @@ use crate::{
     change::{FieldViolation, Refusal},
     clock::Timestamp,
     policy::{Policy, Service},
+    printable::is_unprintable,
     record::KeyRecord,
 };
 
@@ -201,13 +202,12 @@ fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// What a caller sent, fit for an error message.
 pub(super) fn shown(text: &str) -> String {
-    text.chars().take(64).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
+    shown_in(text, 64)
 }
 
-/// Control characters, and those that reorder what stands around them.
-fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The same, in at most `max` characters.
+pub(super) fn shown_in(text: &str, max: usize) -> String {
+    text.chars().take(max).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 
 fn is_team(team: &str) -> bool {
