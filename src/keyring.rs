@@ -331,8 +331,16 @@ fn key_id(id: &str) -> Result<KeyId, CommitError> {
     if id.is_empty() {
         return Err(Refusal::field("id", "must be the id of a key").into());
     }
+    if id.trim_start().starts_with("octv_") {
+        // Not shown: it may be the whole text of a key.
+        return Err(Refusal::field(
+            "id",
+            "must be the key's id alone, the 10 characters after `octv_`; never send a key's text as an id",
+        )
+        .into());
+    }
     // What cannot be an id is the id of no key.
-    Ok(id.parse().map_err(|_| Refusal::NotFound(id.chars().take(64).collect()))?)
+    Ok(id.parse().map_err(|_| Refusal::NotFound(fields::shown_in(id, 16)))?)
 }
 
 fn changed(committed: Committed) -> Result<KeyRecord, CommitError> {

@@ -3,11 +3,13 @@
 
 use anyhow::Context as _;
 
+use self::key_id::KeyIdParser;
 use super::client::{AdminArgs, Connection, LARGEST_REPLY, block_on};
 use crate::pb::v1::{self, api_key_service_client::ApiKeyServiceClient};
 
 pub mod create;
 mod key_file;
+mod key_id;
 pub mod list;
 pub mod revoke;
 pub mod rotate;
@@ -40,7 +42,7 @@ pub enum KeysCommand {
     /// Show a key
     Get {
         /// The key's id: the 10 characters after `octv_` in its text
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = KeyIdParser)]
         id: String,
     },
     /// Change a key: only what is given, the rest stays

@@ -13,7 +13,9 @@ use super::{
         client::{AdminArgs, block_on},
         output::{self, Format, plain},
     },
-    connect, get, present, show,
+    connect, get,
+    key_id::KeyIdParser,
+    present, show,
 };
 use crate::pb::v1;
 
@@ -28,7 +30,7 @@ Example:
 #[derive(Debug, clap::Args)]
 pub struct RevokeArgs {
     /// The key's id: the 10 characters after `octv_` in its text
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = KeyIdParser)]
     pub id: String,
 
     /// Revoke without asking; needed where standard input is not a terminal

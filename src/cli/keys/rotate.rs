@@ -6,6 +6,7 @@ use super::{
     super::client::{AdminArgs, block_on},
     connect,
     key_file::KeyFile,
+    key_id::KeyIdParser,
     present,
     show::{self, Fresh},
 };
@@ -23,7 +24,7 @@ Example:
 #[derive(Debug, clap::Args)]
 pub struct RotateArgs {
     /// The key's id: the 10 characters after `octv_` in its text
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = KeyIdParser)]
     pub id: String,
 
     /// Write the new text to FILE, which must not exist yet, with mode 0600,

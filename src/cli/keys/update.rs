@@ -11,7 +11,9 @@ use super::{
         named::{Named, distinct},
         time::When,
     },
-    connect, present, show,
+    connect,
+    key_id::KeyIdParser,
+    present, show,
 };
 use crate::pb::v1;
 
@@ -26,7 +28,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 pub struct UpdateArgs {
     /// The key's id: the 10 characters after `octv_` in its text
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = KeyIdParser)]
     pub id: String,
 
     /// Rename the key to NAME [default: unchanged]
@@ -80,7 +82,7 @@ pub struct UpdateArgs {
 #[derive(Debug, clap::Args)]
 pub struct SwitchArgs {
     /// The key's id: the 10 characters after `octv_` in its text
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = KeyIdParser)]
     pub id: String,
 }
 

@@ -114,7 +114,17 @@ async fn what_is_beyond_a_limit_is_named() {
     let mut keys = sidecar.keys().await;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
     let mut cases = Vec::new();
-    for name in ["", " a", "a ", "a\nb", "a\u{1b}[31m", "a\u{202e}b", &"é".repeat(129)] {
+    for name in [
+        "",
+        " a",
+        "a ",
+        "a\nb",
+        "a\u{1b}[31m",
+        "a\u{202e}b",
+        "a\u{200b}b",
+        "a\u{2060}b",
+        &"é".repeat(129),
+    ] {
         cases.push(("name", but(|new| new.name = name.into())));
     }
     for role in ["", "Writer", "writer ", "owner"] {
@@ -205,24 +215,24 @@ async fn an_answer_fits_a_header_however_much_is_wrong() {
     let sidecar = Sidecar::start();
     let mut keys = sidecar.keys().await;
     let long = "é".repeat(300);
-    let grants = (0..500).map(|n| format!("{n}{long}")).collect();
+    let grants = (0..200).map(|n| format!("{n}{long}")).collect();
     let status = keys.create_api_key(but(|new| new.grants = grants)).await.unwrap_err();
     assert!(invalid_fields(&status).iter().all(|field| field == "grants"), "{status}");
     assert!(status.message().contains("more"), "{status}");
-    let bad = (0..500).map(|n| (format!("{n}{long}"), long.clone())).collect();
+    let bad = (0..200).map(|n| (format!("{n}{long}"), long.clone())).collect();
     let status = keys.create_api_key(but(|new| new.labels = bad)).await.unwrap_err();
     assert!(invalid_fields(&status).iter().all(|field| field == "labels"), "{status}");
     assert!(status.message().len() < 4096);
 
     let (key, _) = sidecar.create("writer").await;
-    let etag = "e".repeat(500_000);
+    let etag = "e".repeat(100_000);
     let rotate = RotateApiKeyRequest { id: key.id.clone(), etag: etag.clone() };
     assert_eq!(keys.rotate_api_key(rotate).await.unwrap_err().code(), Code::Aborted);
-    let paths: Vec<String> = (0..500).map(|n| format!("{n}{long}")).collect();
+    let paths: Vec<String> = (0..200).map(|n| format!("{n}{long}")).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     let status = keys.update_api_key(update(&key.id, &paths, ApiKey::default())).await.unwrap_err();
     assert!(!invalid_fields(&status).is_empty());
-    let revoke = RevokeApiKeyRequest { id: "x".repeat(500_000), etag };
+    let revoke = RevokeApiKeyRequest { id: "x".repeat(100_000), etag };
     assert_eq!(keys.revoke_api_key(revoke).await.unwrap_err().code(), Code::NotFound);
     sidecar.finish().await;
 }
@@ -233,7 +243,9 @@ async fn an_id_that_is_none_is_not_found_and_an_empty_one_invalid() {
     let mut keys = sidecar.keys().await;
     let (key, text) = sidecar.create("writer").await;
     let named = ApiKey { name: "b".into(), ..Default::default() };
-    for id in ["", "0000000000", "x", "é", &key.id.to_lowercase(), &text, "0000000000 "] {
+    let (almost, long) = (format!(" {text}"), "x".repeat(1000));
+    let ids = ["", "0000000000", "x", "é", "a\u{200b}", &key.id.to_lowercase(), &text, &text[..20]];
+    for id in ids.into_iter().chain(["0000000000 ", &almost, &long]) {
         if id == key.id {
             continue;
         }
@@ -248,8 +260,16 @@ async fn an_id_that_is_none_is_not_found_and_an_empty_one_invalid() {
             let status = answer.unwrap_err();
             match id {
                 "" => assert_eq!(invalid_fields(&status), ["id"]),
+                id if id.trim().starts_with("octv_") => {
+                    assert_eq!(invalid_fields(&status), ["id"], "{id:?}");
+                    assert!(status.message().contains("never send a key's text"), "{status}");
+                }
                 id => assert_eq!(status.code(), Code::NotFound, "{id:?}"),
             }
+            // Neither much of what was sent, nor the key of a text.
+            assert!(status.message().len() < 160, "{status}");
+            assert!(!format!("{status:?}").contains(&text[5..20]), "{status:?}");
+            assert!(!status.message().contains('\u{200b}'), "{status}");
         }
     }
     sidecar.finish().await;

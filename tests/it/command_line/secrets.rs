@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{admin, asks, run};
+use super::{admin, asks, program, run};
 use crate::sidecar::Sidecar;
 
 /// Every file below `dir`.
@@ -25,6 +25,23 @@ fn holds(bytes: &[u8], secret: &str) -> bool {
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_is_no_id_is_refused_before_it_is_sent_and_not_shown() {
+    let text = format!("octv_{}_{}", "Yt5Bq0cVn2", "s".repeat(38));
+    for id in
+        [&*text, &text[..20], &format!(" {text}"), "Yt5Bq0cVn", "Yt5Bq0cVn2x", "Yt5Bq0cVné", ""]
+    {
+        for command in ["get", "update", "rotate", "enable", "disable", "revoke"] {
+            let mut keys = program();
+            // Nobody listens there: it would end with 1.
+            keys.args(["keys", command, id, "--token", "t", "--server", "unix:/no/such.sock"]);
+            let said = run(keys).refused(2);
+            assert!(said.contains("the 10 letters and digits after `octv_`"), "{said}");
+            assert!(!said.contains("Yt5Bq0"), "{said}");
+        }
+    }
 }
 
 #[tokio::test]
