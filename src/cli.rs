@@ -157,7 +157,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Roles(args) => roles::run(args).map(|()| Outcome::Done),
         Command::Status(args) => status::run(args).map(|()| Outcome::Done),
         Command::Health(args) => health::run(args),
-        Command::Repair(args) => repair::run(args).map(|()| Outcome::Done),
+        Command::Repair(args) => repair::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             let mut command = Cli::command();

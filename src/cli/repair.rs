@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::output;
+use super::{Outcome, output};
 use crate::{
     clock::Clock,
     store::{self, Repair, Source},
@@ -12,7 +12,10 @@ use crate::{
 const NOTES: &str = "\
 Only for a directory that `serve` refuses because its journal is damaged, and
 only when there is no copy to put back. Without --apply nothing is changed.
-What was there is set aside, never deleted.";
+What was there is set aside, never deleted.
+
+Exit codes: 0 nothing is wrong, or it was repaired; 1 something is wrong, or it
+failed; 2 bad usage.";
 
 /// What `repair` is told.
 #[derive(Debug, clap::Args)]
@@ -32,18 +35,18 @@ pub struct RepairArgs {
     pub apply: bool,
 }
 
-/// Repairs the data directory, or says what that would do.
+/// Repairs the data directory, or says what that would do: then the outcome is
+/// negative.
 ///
 /// # Errors
 /// There is nothing to save, or the directory cannot be used.
-pub fn run(args: RepairArgs) -> anyhow::Result<()> {
-    let repair = store::repair(&args.data_dir, Clock::System.now(), args.apply)?;
-    output::print_text(
-        &repair.map_or_else(
-            || "nothing is wrong with the journal".to_owned(),
-            |repair| report(&repair),
-        ),
-    )
+pub fn run(args: RepairArgs) -> anyhow::Result<Outcome> {
+    let Some(repair) = store::repair(&args.data_dir, Clock::System.now(), args.apply)? else {
+        output::print_text("nothing is wrong with the journal")?;
+        return Ok(Outcome::Done);
+    };
+    output::print_text(&report(&repair))?;
+    Ok(if args.apply { Outcome::Done } else { Outcome::Negative })
 }
 
 fn report(repair: &Repair) -> String {
