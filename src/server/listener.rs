@@ -53,6 +53,9 @@ pub struct BindError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => ": another process does; stop it, or choose another address",
+        io::ErrorKind::AlreadyExists => {
+            ": something that is no socket is there; move it away, or choose another path"
+        }
         io::ErrorKind::AddrNotAvailable => ": no interface of this machine has that address",
         io::ErrorKind::PermissionDenied => {
             ": this user may not; choose a port above 1023 or a writable directory"
@@ -134,12 +137,14 @@ fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
     Err(last)
 }
 
-/// Removes the socket file of a process that is gone; nothing else.
+/// Removes the socket file of a process that is gone; nothing else. What is no
+/// socket is an error.
 fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt as _;
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.file_type().is_socket() => {}
-        _ => return Ok(()),
+        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => return Ok(()),
     }
     match StdUnix::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),

@@ -100,6 +100,8 @@ async fn the_socket_of_a_process_that_lives_and_what_is_no_socket_are_left_alone
     let second = Sidecar::try_start_on(&temporary.path().join("data"), &["--listen", &socket]);
     let Err((status, said)) = second else { panic!("a file was replaced") };
     assert_eq!(status.code(), Some(1), "{said}");
+    let expected = format!("cannot listen on `{socket}`: something that is no socket is there");
+    assert!(said.contains(&expected), "{said}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
 }
 
