@@ -60,7 +60,7 @@ pub struct AdminArgs {
     #[arg(
         long,
         value_name = "URL",
-        env = "OCTAVIA_AUTHZ_SERVER",
+        env = "OCTAVIA_AUTHZ_ADMIN_SERVER",
         hide_env_values = true,
         default_value = "http://127.0.0.1:50052",
         global = true

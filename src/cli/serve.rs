@@ -254,12 +254,24 @@ fn next_command(admin: &Address, token: &str) -> String {
     let program = env::args().next().unwrap_or_else(|| "octavia-authz".to_owned());
     let server = match admin {
         Address::Tcp(address) if address == "127.0.0.1:50052" => String::new(),
-        Address::Tcp(address) => format!(" --server http://{address}"),
-        Address::Unix(path) => format!(" --server unix:{}", path.display()),
+        Address::Tcp(address) => format!(" --server {}", quoted(&format!("http://{address}"))),
+        Address::Unix(path) => {
+            format!(" --server {}", quoted(&format!("unix:{}", path.display())))
+        }
     };
     format!(
-        "{program} keys create --name my-first-key --role read_only{server} --token-file {token}"
+        "{} keys create --name my-first-key --role read_only{server} --token-file {}",
+        quoted(&program),
+        quoted(token)
     )
+}
+
+/// A text as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@".contains(c)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn list(addresses: &[Address]) -> String {

@@ -80,7 +80,7 @@ async fn every_flag_has_a_variable() {
     let mut status = program();
     status.args(["status", "--token-file", &path("token")]);
     run({
-        status.env("OCTAVIA_AUTHZ_SERVER", format!("http://{}", said("admin_listen")));
+        status.env("OCTAVIA_AUTHZ_ADMIN_SERVER", format!("http://{}", said("admin_listen")));
         status
     })
     .with(0);
@@ -105,9 +105,10 @@ fn the_admin_api_can_be_turned_off() {
 #[test]
 fn the_first_screen_says_where_everything_is_and_a_command_that_works() {
     let temporary = TempDir::new().unwrap();
-    let dir = temporary.path().join("data");
+    let dir = temporary.path().join("my data's $HOME");
     let mut command = program();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen"]);
+    command.arg(format!("unix:{}", temporary.path().join("a b.sock").display()));
     command.args(["--log-format", "text", "--data-dir"]).arg(&dir);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();

@@ -112,8 +112,18 @@ async fn a_token_that_is_missing_or_wrong_says_how_to_pass_another() {
         command.env(variable, value);
         run(command).with(0);
         let mut command = program();
-        command.args(["status"]).env(variable, value).env("OCTAVIA_AUTHZ_SERVER", &server);
+        command.args(["status"]).env(variable, value).env("OCTAVIA_AUTHZ_ADMIN_SERVER", &server);
         run(command).with(0);
+    }
+    // Both in one environment: each API has a variable of its own.
+    let commands: [(i32, &[&str]); 4] =
+        [(0, &["status"]), (0, &["keys", "list"]), (0, &["health"]), (3, &["check", "media.read"])];
+    for (code, args) in commands {
+        let mut command = program();
+        command.args(args).env("OCTAVIA_AUTHZ_TOKEN", &token).env("OCTAVIA_API_KEY", "octv_");
+        command.env("OCTAVIA_AUTHZ_SERVER", format!("http://{}", sidecar.listen));
+        command.env("OCTAVIA_AUTHZ_ADMIN_SERVER", &server);
+        run(command).with(code);
     }
     sidecar.finish().await;
 }
