@@ -67,9 +67,12 @@ pub(super) fn refused(server: &ServerUrl, status: &Status) -> Failure {
              sidecar, and does it still run?"
         );
     }
-    let said = plain(status.message());
     let (meaning, advice) = meaning(status.code());
-    let mut text = match said.is_empty() {
+    let details = status.get_error_details();
+    let fields = details.bad_request().map_or(&[][..], |fields| &fields.field_violations);
+    let said = plain(status.message());
+    // The message says the same as the fields.
+    let mut text = match said.is_empty() || !fields.is_empty() {
         true => meaning.to_owned(),
         false => format!("{meaning}: {said}"),
     };
@@ -77,11 +80,12 @@ pub(super) fn refused(server: &ServerUrl, status: &Status) -> Failure {
         text.push_str("; ");
         text.push_str(advice);
     }
-    if let Some(fields) = status.get_error_details().bad_request() {
-        for violation in &fields.field_violations {
-            let (field, why) = (plain(&violation.field), plain(&violation.description));
-            text.push_str(&format!("\n  {field}: {why}"));
-        }
+    if !fields.is_empty() {
+        text.push(':');
+    }
+    for violation in fields {
+        let (field, why) = (plain(&violation.field), plain(&violation.description));
+        text.push_str(&format!("\n  {field}: {why}"));
     }
     Failure::msg(text)
 }

@@ -150,12 +150,12 @@ async fn what_is_refused_says_why_and_how_it_ended() {
         (
             1,
             &["keys", "create", "--name", "x", "--role", "owner"],
-            "role: service `ai-cms` has no role `owner`",
+            "error: the request is not valid:\n  role: service `ai-cms` has no role `owner`",
         ),
         (
             1,
             &["keys", "create", "--name", "x", "--role", "writer", "--expires", "2001-01-01"],
-            "expire_time: must be in the future",
+            "error: the request is not valid:\n  expire_time: must be in the future",
         ),
         (1, &["keys", "get", "0000000000"], "there is no key `0000000000`"),
         (1, &["keys", "update", id, "--name", "b", "--if-etag", "old"], "read it again"),
