@@ -239,6 +239,7 @@ impl Keyring {
         let committed = self
             .commit(caller, "api_keys.rotate", ChangeKind::Rotate, id, move |change| {
                 let mut after = change.target(&etag)?.clone();
+                change.powers.require_within_life(after.expires)?;
                 after.secrets = vec![secret.clone()];
                 after.updated = change.now;
                 Ok(Some(after))

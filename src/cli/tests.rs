@@ -146,7 +146,7 @@ fn a_name_and_its_value_are_parted_at_the_first_equals_sign() {
 fn text_of_others_cannot_steer_the_terminal() {
     assert_eq!(plain("Zoë – 編集 🎉"), "Zoë – 編集 🎉");
     assert_eq!(plain("a\u{1b}[31m\r\nb\t\u{7f}"), "a\\u{1b}[31m\\r\\nb\\t\\u{7f}");
-    assert_eq!(plain("\u{9b}2J\u{202e}x\u{200c}"), "\\u{9b}2J\\u{202e}x\\u{200c}");
+    assert_eq!(plain("\u{9b}2J\u{202e}x\u{200b}"), "\\u{9b}2J\\u{202e}x\\u{200b}");
 
     let mut grid = Grid::new(&["NAME", "TEAM"]);
     grid.row(&["x\u{1b}]0;pwned\u{7}\ny", "web"]);

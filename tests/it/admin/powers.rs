@@ -162,6 +162,12 @@ async fn a_key_that_expires_gives_no_longer_life_than_its_own() {
     let longer = update(&lifetime.id, &["expire_time"], expires(later));
     let status = keys.update_api_key(longer).await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied);
+    // Whoever rotates a key has its new text: that must not outlast the caller either.
+    let rotate = |id: &String| RotateApiKeyRequest { id: id.clone(), ..Default::default() };
+    let status = keys.rotate_api_key(rotate(&lifetime.id)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let (other, _) = create(&sidecar, until(own)).await;
+    keys.rotate_api_key(rotate(&other.id)).await.unwrap();
     for no_longer in [own, sooner] {
         let shorter = update(&caller.id, &["expire_time"], expires(no_longer));
         keys.update_api_key(shorter).await.unwrap();
