@@ -22,7 +22,7 @@ use octavia_authz::{
     clock::Clock,
     keyring::{Caller, Identity, Keyring, NewKey},
     policy::{Attributes, Policy},
-    store::Embedded,
+    store::{Embedded, Reader as _},
     token::Presented,
 };
 use tempfile::TempDir;
@@ -101,6 +101,12 @@ fn decisions(criterion: &mut Criterion) {
     let mut next = hot.iter().cycle();
     group.bench_function("cached key, one of 1000", |bencher| {
         bencher.iter(|| warm.authorize(black_box(&question(next.next().unwrap()))));
+    });
+
+    let ids: Vec<_> = setup.keys.iter().map(|key| Presented::parse(key).unwrap().id).collect();
+    let mut next = ids.iter().cycle();
+    group.bench_function(format!("record read, {count} keys"), |bencher| {
+        bencher.iter(|| setup.store.get(black_box(*next.next().unwrap())).unwrap());
     });
 
     let mut cold = authorizer(&setup);

@@ -30,7 +30,7 @@ const CONNECTIONS: usize = 8;
 const STREAMS: usize = 16;
 const CALLS: usize = 200_000;
 const ROUNDS: usize = 5;
-const STREAMED: usize = 4_000_000;
+const STREAMED: usize = 2_000_000;
 
 fn main() {
     if std::env::args().any(|arg| arg == "--empty-server") {
@@ -79,10 +79,16 @@ fn main() {
     ratios.sort_by(f64::total_cmp);
     println!("  median ratio {:.3} (goal: at most 1.25)", ratios[ROUNDS / 2]);
 
-    let started = Instant::now();
-    runtime.block_on(client::stream(&sidecar.address, &request, 2, STREAMED));
-    let rate = STREAMED as f64 / started.elapsed().as_secs_f64();
-    println!("\nStreamAuthorize, 2 streams: {rate:.0} decisions/s (goal: above 1000000)");
+    println!("\nStreamAuthorize, 2 streams, {STREAMED} decisions a round:");
+    let mut rates = [0.0; ROUNDS];
+    for rate in &mut rates {
+        let started = Instant::now();
+        runtime.block_on(client::stream(&sidecar.address, &request, 2, STREAMED));
+        *rate = STREAMED as f64 / started.elapsed().as_secs_f64();
+        println!("  {rate:>9.0}/s");
+    }
+    rates.sort_by(f64::total_cmp);
+    println!("  median {:.0}/s (goal: above 1000000)", rates[ROUNDS / 2]);
     println!("memory, after the load:   resident {:>8.1} MiB", sidecar.resident_mib());
 }
 
