@@ -5,10 +5,12 @@ use std::{env, fs, path::PathBuf};
 use prost::Message as _;
 
 /// The public contract: its descriptors are served by reflection.
-const PUBLIC: [&str; 3] = [
+const PUBLIC: [&str; 5] = [
     "octavia/authz/v1/api_key.proto",
     "octavia/authz/v1/authorization.proto",
     "octavia/authz/v1/admin.proto",
+    "octavia/authz/v1/audit.proto",
+    "octavia/authz/v1/maintenance.proto",
 ];
 /// What is stored: nobody's business but the store's.
 const STORED: [&str; 1] = ["octavia/authz/storage/v1/record.proto"];

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use crate::{
     cache::Cache,
     clock::Clock,
+    digest::Digester,
     policy::{Attributes, ConditionSet, Policy, Right, service_or_default},
     resolved_key::ResolvedKey,
-    store::{Changed, Revision, Store, StoreError},
-    token::{KeyId, Presented},
+    store::{Changed, Revision, Store, StoreError, find_presented},
+    token::KeyId,
 };
 
 /// Decides what keys may do.
@@ -20,6 +21,7 @@ pub struct Authorizer {
     store: Arc<dyn Store>,
     policy: Arc<Policy>,
     cache: Arc<Cache<ResolvedKey>>,
+    digester: Digester,
     clock: Clock,
 }
 
@@ -91,17 +93,18 @@ impl Authorizer {
     pub fn new(
         store: Arc<dyn Store>,
         policy: Arc<Policy>,
+        digester: Digester,
         cache_capacity: u64,
         clock: Clock,
     ) -> Self {
         let cache = Arc::new(Cache::new(cache_capacity));
         let invalidated = Arc::downgrade(&cache);
-        store.subscribe(Box::new(move |changed: &Changed| {
+        store.subscribe(Box::new(move |changed: &Changed<'_>| {
             if let Some(cache) = invalidated.upgrade() {
                 cache.invalidate(changed.key_id);
             }
         }));
-        Self { store, policy, cache, clock }
+        Self { store, policy, cache, digester, clock }
     }
 
     /// Decides one question.
@@ -129,12 +132,15 @@ impl Authorizer {
         service: &str,
     ) -> Result<Result<Arc<ResolvedKey>, Denied>, StoreError> {
         let denied = |reason, key| Ok(Err(Denied { reason, key }));
-        let Ok(presented) = Presented::parse(text) else {
+        let Ok(presented) = self.digester.present(text) else {
             return denied(Reason::KeyMalformed, None);
         };
         let now = self.clock.now();
+        let Some(id) = find_presented(&presented, &*self.store)? else {
+            return denied(Reason::KeyMalformed, None);
+        };
         let Some(key) =
-            self.resolve(presented.id)?.filter(|key| key.is_proven_by(&presented.digest, now))
+            self.resolve(id)?.filter(|key| key.proven_by(&presented.digests, now).is_some())
         else {
             return denied(Reason::KeyUnknown, None);
         };

@@ -10,16 +10,36 @@ use crate::{clock::Timestamp, record::KeyRecord, token::KeyId};
 /// One change, before the store gives it its sequence number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What is done.
+    /// What is done, or was tried.
     pub kind: ChangeKind,
     /// When.
     pub time: Timestamp,
     /// Who does it, from where.
     pub origin: Origin,
-    /// To which key.
-    pub key_id: KeyId,
-    /// The key after the change; `None` when it is revoked.
-    pub after: Option<KeyRecord>,
+    /// To which key; `None` for a new one that is refused.
+    pub key_id: Option<KeyId>,
+    /// The team of the key.
+    pub team: String,
+    /// Its service.
+    pub service: String,
+    /// What becomes of it.
+    pub effect: Effect,
+}
+
+/// What a change does to its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The key is this from now on.
+    Put(Box<KeyRecord>),
+    /// The key is no more.
+    Remove,
+    /// Nothing: the change is recorded because it was refused.
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// How many refusals of the same actor before it were not recorded.
+        unrecorded: u64,
+    },
 }
 
 /// Who asks for a change, and from where.
@@ -33,8 +53,8 @@ pub struct Origin {
     pub request_id: String,
 }
 
-/// Somebody who changes keys. As text: `operator`, `key:<id>`, `repair`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+/// Somebody who changes keys. As text: `operator`, `key:<id>`, `repair`, `system`.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// The holder of the operator token.
     Operator,
@@ -42,6 +62,8 @@ pub enum Actor {
     Key(KeyId),
     /// The `repair` command.
     Repair,
+    /// The sidecar by itself.
+    System,
 }
 
 /// What a change does.
@@ -57,6 +79,10 @@ pub enum ChangeKind {
     Revoke,
     /// Carries a key over into a repaired journal, unchanged.
     CarryOver,
+    /// Takes over a key that was issued elsewhere.
+    Import,
+    /// Makes a secret's digest anew.
+    Redigest,
 }
 
 /// Why a change is not made. The state is as it was.
@@ -100,6 +126,17 @@ pub struct FieldViolation {
 pub struct UnknownActor;
 
 impl Refusal {
+    /// The gRPC status code that says this, by which it is recorded too.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Invalid(_) => 3,
+            Self::NotFound(_) => 5,
+            Self::Forbidden(_) => 7,
+            Self::StaleEtag { .. } => 10,
+            Self::Unauthenticated(_) => 16,
+        }
+    }
+
     /// A refusal of a single field.
     pub fn field(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldViolation { field, problem: problem.into() }])
@@ -112,6 +149,7 @@ impl fmt::Display for Actor {
             Self::Operator => f.write_str("operator"),
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Repair => f.write_str("repair"),
+            Self::System => f.write_str("system"),
         }
     }
 }
@@ -123,6 +161,7 @@ impl FromStr for Actor {
         match text {
             "operator" => Ok(Self::Operator),
             "repair" => Ok(Self::Repair),
+            "system" => Ok(Self::System),
             _ => {
                 let id = text.strip_prefix("key:").ok_or(UnknownActor)?;
                 Ok(Self::Key(id.parse().map_err(|_| UnknownActor)?))

@@ -6,34 +6,62 @@
 //! that it gives no more than it holds. Called by `grpc`; never calls the
 //! authorizer.
 
+mod edit;
 mod fields;
 mod list;
 mod powers;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use self::edit::{Attempt, Refusals};
 pub use self::{
     list::{Filter, MAX_PAGE, Page, PageRequest},
     powers::{Caller, Identity, Powers},
 };
 use crate::{
-    change::{Actor, Change, ChangeKind, Refusal},
+    change::{ChangeKind, Effect, Refusal},
     clock::{Clock, Timestamp},
+    digest::Digester,
     policy::{Policy, service_or_default},
-    record::{KeyRecord, SecretRecord},
-    store::{CommitError, Committed, Reader, Rule, Store, StoreError, Summary},
+    record::{KeyRecord, MAX_SECRETS, SecretRecord},
+    store::{CommitError, Committed, Reader, Store, StoreError, Summary},
     token::{KeyId, NoRandomness, Token},
 };
 
 /// The team of a key that the operator creates without naming one.
 pub const DEFAULT_TEAM: &str = "default";
 
+/// The longest time for which a rotated key's secret before is still accepted.
+const MAX_OVERLAP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// Reads and changes keys on behalf of callers.
 #[derive(Clone)]
 pub struct Keyring {
     store: Arc<dyn Store>,
     policy: Arc<Policy>,
+    digester: Digester,
     clock: Clock,
+    refusals: Arc<Refusals>,
+}
+
+/// A key that has a new secret.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The key.
+    pub key: KeyRecord,
+    /// The text of its new secret, which nobody can get again.
+    pub token: Token,
+    /// Secrets that were accepted before and are not any more.
+    pub dropped: Vec<SecretRecord>,
+}
+
+/// A key that was changed, or would be.
+#[derive(Debug)]
+pub struct Updated {
+    /// The key before.
+    pub before: KeyRecord,
+    /// The key after.
+    pub after: KeyRecord,
 }
 
 /// What a new key shall be.
@@ -107,16 +135,26 @@ impl From<StoreError> for KeyringError {
 
 impl Keyring {
     /// A keyring on `store`.
-    pub fn new(store: Arc<dyn Store>, policy: Arc<Policy>, clock: Clock) -> Self {
-        Self { store, policy, clock }
+    pub fn new(
+        store: Arc<dyn Store>,
+        policy: Arc<Policy>,
+        digester: Digester,
+        clock: Clock,
+    ) -> Self {
+        Self { store, policy, digester, clock, refusals: Arc::default() }
     }
 
     /// What `caller` may do now, whatever it wants to do.
     ///
     /// # Errors
     /// [`Refusal::Unauthenticated`], or the store cannot be read.
-    pub fn authenticate(&self, caller: &Caller) -> Result<Powers, KeyringError> {
-        Ok(Powers::of(caller, &*self.store, &self.policy, self.clock.now())?)
+    pub fn authenticate(&self, caller: &Caller) -> Result<Powers, CommitError> {
+        Powers::of(caller, &*self.store, &self.policy, self.clock.now())
+    }
+
+    /// Makes the digests of what callers present.
+    pub fn digester(&self) -> &Digester {
+        &self.digester
     }
 
     /// The policy that is asked.
@@ -140,9 +178,10 @@ impl Keyring {
     ) -> Result<(KeyRecord, Token), KeyringError> {
         let id = KeyId::generate()?;
         let token = Token::generate(id)?;
-        let secret = SecretRecord::new(&token, self.clock.now());
+        let secret = SecretRecord::new(&token, 1, &self.digester, self.clock.now());
+        let attempt = Attempt { caller, right: "api_keys.create", kind: ChangeKind::Create, id };
         let committed = self
-            .commit(caller, "api_keys.create", ChangeKind::Create, id, move |change| {
+            .commit(attempt, move |change| {
                 if change.before.is_some() {
                     // One in 10^12 even with a million keys; another id will do.
                     return Err(
@@ -169,12 +208,13 @@ impl Keyring {
                     created_by: change.powers.actor(),
                     revision: 0,
                     secrets: vec![secret.clone()],
+                    imported: None,
                 };
                 change.admit(&after)?;
-                Ok(Some(after))
+                Ok(Effect::Put(Box::new(after)))
             })
             .await?;
-        Ok((changed(committed)?, token))
+        Ok((after(&committed)?, token))
     }
 
     /// Reads a key.
@@ -199,7 +239,7 @@ impl Keyring {
     }
 
     /// Changes fields of a key. `etag` is what the change is based on; empty is
-    /// whatever the key is now.
+    /// whatever the key is now. With `dry_run` nothing is changed.
     ///
     /// # Errors
     /// [`KeyringError`]; nothing was changed.
@@ -209,43 +249,75 @@ impl Keyring {
         id: &str,
         patch: Patch,
         etag: String,
-    ) -> Result<KeyRecord, KeyringError> {
-        let committed = self
-            .commit(caller, "api_keys.update", ChangeKind::Update, key_id(id)?, move |change| {
-                let before = change.target(&etag)?;
-                let mut after = before.clone();
-                fields::apply(&mut after, &patch);
-                after.updated = change.now;
-                change.admit(&after)?;
-                Ok(Some(after))
-            })
-            .await?;
-        Ok(changed(committed)?)
+        dry_run: bool,
+    ) -> Result<Updated, KeyringError> {
+        let id = key_id(id)?;
+        let attempt = Attempt { caller, right: "api_keys.update", kind: ChangeKind::Update, id };
+        let edit = move |change: &edit::Edit<'_>| {
+            let mut after = change.target(&etag)?.clone();
+            fields::apply(&mut after, &patch);
+            after.secrets.retain(|secret| secret.is_live(change.now));
+            after.updated = change.now;
+            change.admit(&after)?;
+            Ok(Effect::Put(Box::new(after)))
+        };
+        let (before, effect) = if dry_run {
+            let preview = self.preview(attempt, edit)?;
+            (preview.before, preview.effect)
+        } else {
+            let committed = self.commit(attempt, edit).await?;
+            (committed.before, committed.effect)
+        };
+        match (before, effect) {
+            (Some(before), Effect::Put(after)) => Ok(Updated { before, after: *after }),
+            _ => Err(CommitError::InDoubt.into()),
+        }
     }
 
-    /// Replaces a key's secret. The old one is refused from now on.
+    /// Gives a key a new secret. The one before is accepted for `overlap` still;
+    /// any other is refused from now on.
     ///
     /// # Errors
-    /// [`KeyringError`]; the old secret is still the key's.
+    /// [`KeyringError`]; the key's secrets are as they were.
     pub async fn rotate(
         &self,
         caller: Caller,
         id: &str,
+        overlap: Duration,
         etag: String,
-    ) -> Result<(KeyRecord, Token), KeyringError> {
+    ) -> Result<Rotated, KeyringError> {
         let id = key_id(id)?;
         let token = Token::generate(id)?;
-        let secret = SecretRecord::new(&token, self.clock.now());
+        let secret = SecretRecord::new(&token, 0, &self.digester, self.clock.now());
+        let attempt = Attempt { caller, right: "api_keys.rotate", kind: ChangeKind::Rotate, id };
         let committed = self
-            .commit(caller, "api_keys.rotate", ChangeKind::Rotate, id, move |change| {
+            .commit(attempt, move |change| {
                 let mut after = change.target(&etag)?.clone();
                 change.powers.require_within_life(after.expires)?;
-                after.secrets = vec![secret.clone()];
+                if overlap > MAX_OVERLAP {
+                    return Err(Refusal::field("overlap", "must be at most 90 days").into());
+                }
+                let number = after.secrets.iter().map(|secret| secret.number).max().unwrap_or(0);
+                let until = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
+                let until = Timestamp(change.now.0.saturating_add(until));
+                for secret in &mut after.secrets {
+                    secret.expires = Some(secret.expires.map_or(until, |at| at.min(until)));
+                }
+                after.secrets.insert(0, SecretRecord { number: number + 1, ..secret.clone() });
+                after.secrets.retain(|secret| secret.is_live(change.now));
+                after.secrets.truncate(MAX_SECRETS);
                 after.updated = change.now;
-                Ok(Some(after))
+                Ok(Effect::Put(Box::new(after)))
             })
             .await?;
-        Ok((changed(committed)?, token))
+        let key = after(&committed)?;
+        let was_live = |secret: &SecretRecord| secret.is_live(key.updated);
+        let is_there =
+            |secret: &SecretRecord| key.secrets.iter().any(|kept| kept.number == secret.number);
+        let before = committed.before.map(|before| before.secrets).unwrap_or_default();
+        let dropped =
+            before.into_iter().filter(|secret| was_live(secret) && !is_there(secret)).collect();
+        Ok(Rotated { key, token, dropped })
     }
 
     /// Deletes a key for good. Gives it as it was.
@@ -257,68 +329,20 @@ impl Keyring {
         caller: Caller,
         id: &str,
         etag: String,
+        dry_run: bool,
     ) -> Result<KeyRecord, KeyringError> {
-        let committed = self
-            .commit(caller, "api_keys.revoke", ChangeKind::Revoke, key_id(id)?, move |change| {
-                change.target(&etag)?;
-                Ok(None)
-            })
-            .await?;
-        Ok(committed.before.ok_or(CommitError::InDoubt)?)
-    }
-
-    /// Commits what `edit` makes of the key `id`, if `caller` has `right`.
-    async fn commit(
-        &self,
-        caller: Caller,
-        right: &'static str,
-        kind: ChangeKind,
-        id: KeyId,
-        mut edit: impl FnMut(&Edit<'_>) -> Result<Option<KeyRecord>, CommitError> + Send + 'static,
-    ) -> Result<Committed, CommitError> {
-        let (policy, clock) = (Arc::clone(&self.policy), self.clock.clone());
-        let rule: Rule = Box::new(move |reader| {
-            let now = clock.now();
-            let powers = Powers::of(&caller, reader, &policy, now)?;
-            powers.require(right)?;
-            let before = reader.get(id)?;
-            let edit_of =
-                Edit { id, before: before.as_ref(), powers: &powers, policy: &policy, now };
-            let after = edit(&edit_of)?;
-            Ok(Change { kind, time: now, origin: caller.origin(), key_id: id, after })
-        });
-        self.store.commit(rule).await
-    }
-}
-
-/// A key inside a commit, and who wants to change it.
-struct Edit<'a> {
-    id: KeyId,
-    before: Option<&'a KeyRecord>,
-    powers: &'a Powers,
-    policy: &'a Policy,
-    now: Timestamp,
-}
-
-impl Edit<'_> {
-    /// The key to be changed, if the caller may change it.
-    fn target(&self, etag: &str) -> Result<&KeyRecord, Refusal> {
-        let visible = self.before.filter(|key| self.powers.sees(key));
-        let key = visible.ok_or_else(|| Refusal::NotFound(self.id.to_string()))?;
-        self.powers.require_over(key, self.policy)?;
-        if !etag.is_empty() && etag != key.etag() {
-            return Err(Refusal::StaleEtag { given: fields::shown(etag), current: key.etag() });
-        }
-        Ok(key)
-    }
-
-    /// Lets `after` be, if its fields are valid and the caller may make it so.
-    fn admit(&self, after: &KeyRecord) -> Result<(), Refusal> {
-        fields::validate(self.before, after, self.policy, self.now)?;
-        if self.before.is_none_or(|before| before.expires != after.expires) {
-            self.powers.require_within_life(after.expires)?;
-        }
-        self.powers.require_over(after, self.policy)
+        let id = key_id(id)?;
+        let attempt = Attempt { caller, right: "api_keys.revoke", kind: ChangeKind::Revoke, id };
+        let edit = move |change: &edit::Edit<'_>| {
+            change.target(&etag)?;
+            Ok(Effect::Remove)
+        };
+        let before = if dry_run {
+            self.preview(attempt, edit)?.before
+        } else {
+            self.commit(attempt, edit).await?.before
+        };
+        Ok(before.ok_or(CommitError::InDoubt)?)
     }
 }
 
@@ -344,16 +368,7 @@ fn key_id(id: &str) -> Result<KeyId, CommitError> {
     Ok(id.parse().map_err(|_| Refusal::NotFound(fields::shown_in(id, 16)))?)
 }
 
-fn changed(committed: Committed) -> Result<KeyRecord, CommitError> {
+fn after(committed: &Committed) -> Result<KeyRecord, CommitError> {
     // INVARIANT: a commit that is no revocation leaves a record.
-    committed.after.ok_or(CommitError::InDoubt)
-}
-
-impl From<&Identity> for Actor {
-    fn from(identity: &Identity) -> Self {
-        match identity {
-            Identity::Operator => Self::Operator,
-            Identity::Key(presented) => Self::Key(presented.id),
-        }
-    }
+    committed.after().cloned().ok_or(CommitError::InDoubt)
 }

@@ -12,7 +12,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::token::{Digest, NoRandomness, random_base62};
+use crate::{
+    digest::Digest,
+    token::{NoRandomness, random_base62},
+};
 
 /// Tokens that we generate: `octo_` and 43 base62 characters, 256 bits.
 const PREFIX: &str = "octo_";

@@ -32,6 +32,8 @@ use self::{
     file::{Document, Source},
 };
 
+use crate::record::KeyRecord;
+
 /// The service that is meant where none is named.
 pub const DEFAULT_SERVICE: &str = "ai-cms";
 
@@ -108,6 +110,12 @@ impl Policy {
     /// Every service, sorted by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.services.values()
+    }
+
+    /// What `key` may do: its role's rights and its grants. `None` if the policy does not have its
+    /// service or role: then it may do nothing.
+    pub fn rights(&self, key: &KeyRecord) -> Option<Rights> {
+        self.service(&key.service)?.rights(&key.role, &key.grants)
     }
 
     /// A BLAKE3 digest of what is in force: equal where two sidecars decide and describe alike.

@@ -11,9 +11,13 @@ use prost::Message as _;
 use crate::{
     change::Actor,
     clock::Timestamp,
-    pb::storage::{Label, StoredKey, StoredSecret},
-    token::{Digest, KeyId, Token},
+    digest::{Digest, Digester, Digests, PepperId, Scheme},
+    pb::storage::{DigestScheme, Label, StoredKey, StoredSecret},
+    token::{KeyId, Token},
 };
+
+/// A key has at most so many secrets: the newest, and the one before.
+pub const MAX_SECRETS: usize = 2;
 
 /// An API key, without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,16 +53,24 @@ pub struct KeyRecord {
     /// The sequence number of the change that made this version. The store sets
     /// it; the etag shows it.
     pub revision: u64,
-    /// The secrets that are accepted, newest first.
+    /// The secrets that are accepted, newest first; at most [`MAX_SECRETS`].
     pub secrets: Vec<SecretRecord>,
+    /// When it was imported; `None`: it was created here.
+    pub imported: Option<Timestamp>,
 }
 
 /// One secret of a key: what proves it, not the secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRecord {
+    /// 1 for the key's first secret, one more for each rotation.
+    pub number: u32,
+    /// How `digest` is made.
+    pub scheme: Scheme,
     /// Digest of the key's text.
     pub digest: Digest,
-    /// The last characters of the text.
+    /// The text is not one of ours: the key is found by the digest.
+    pub foreign: bool,
+    /// The last characters of the text; of an imported key what the import said.
     pub hint: String,
     /// When it was made.
     pub created: Timestamp,
@@ -78,20 +90,40 @@ pub enum RecordError {
 }
 
 impl SecretRecord {
-    /// What is kept of a new `token`.
-    pub fn new(token: &Token, now: Timestamp) -> Self {
-        Self { digest: token.digest(), hint: token.hint().to_owned(), created: now, expires: None }
+    /// What is kept of a new `token`, the secret `number` of its key.
+    pub fn new(token: &Token, number: u32, digester: &Digester, now: Timestamp) -> Self {
+        let (scheme, digest) = digester.digest(token.reveal().as_bytes());
+        let hint = token.hint().to_owned();
+        Self { number, scheme, digest, foreign: false, hint, created: now, expires: None }
+    }
+
+    /// Whether it is accepted at `now`, as long as its key is.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
     }
 }
 
 impl KeyRecord {
-    /// Whether `digest` is that of one of its secrets that is accepted at `now`.
-    /// Every secret is compared, in constant time.
-    pub fn is_proven_by(&self, digest: &Digest, now: Timestamp) -> bool {
-        self.secrets.iter().fold(false, |proven, secret| {
-            let live = secret.expires.is_none_or(|expires| now < expires);
-            proven | ((secret.digest == *digest) & live)
-        })
+    /// Which of its secrets, accepted at `now`, one of `digests` proves. Every
+    /// secret is compared, in constant time.
+    pub fn proven_by(&self, digests: &Digests, now: Timestamp) -> Option<&SecretRecord> {
+        let mut proven = None;
+        for secret in &self.secrets {
+            if digests.prove(secret.scheme, &secret.digest) & secret.is_live(now) {
+                proven = Some(secret);
+            }
+        }
+        proven
+    }
+
+    /// The digests that find it, because the texts do not name it.
+    pub fn foreign_digests(&self) -> impl Iterator<Item = &Digest> {
+        self.secrets.iter().filter(|secret| secret.foreign).map(|secret| &secret.digest)
+    }
+
+    /// From when on its use is known, if use is tracked since then.
+    pub fn came(&self) -> Timestamp {
+        self.imported.unwrap_or(self.created)
     }
 
     /// Whether it has expired at `now`. The instant itself is too late.
@@ -140,6 +172,7 @@ impl KeyRecord {
             created_by: self.created_by.to_string(),
             revision: self.revision,
             secrets: self.secrets.iter().map(SecretRecord::to_stored).collect(),
+            import_ms: self.imported.map(|at| at.0),
         }
     }
 
@@ -169,24 +202,43 @@ impl KeyRecord {
                 .into_iter()
                 .map(SecretRecord::from_stored)
                 .collect::<Result<_, _>>()?,
+            imported: stored.import_ms.map(Timestamp),
         })
     }
 }
 
 impl SecretRecord {
     fn to_stored(&self) -> StoredSecret {
+        let (scheme, pepper) = match self.scheme {
+            Scheme::Blake3 => (DigestScheme::Blake3, Vec::new()),
+            Scheme::Keyed(pepper) => (DigestScheme::Blake3Keyed, pepper.as_bytes().to_vec()),
+            Scheme::Sha256 => (DigestScheme::Sha256, Vec::new()),
+        };
         StoredSecret {
             digest: self.digest.as_bytes().to_vec(),
             hint: self.hint.clone(),
             create_ms: self.created.0,
             expire_ms: self.expires.map(|at| at.0),
+            scheme: scheme.into(),
+            pepper,
+            number: self.number,
+            foreign: self.foreign,
         }
     }
 
     fn from_stored(stored: StoredSecret) -> Result<Self, RecordError> {
+        let scheme = match (stored.scheme(), PepperId::from_bytes(&stored.pepper)) {
+            (DigestScheme::Blake3, None) => Scheme::Blake3,
+            (DigestScheme::Blake3Keyed, Some(pepper)) => Scheme::Keyed(pepper),
+            (DigestScheme::Sha256, None) => Scheme::Sha256,
+            _ => return Err(RecordError::Field("digest scheme")),
+        };
         let digest = stored.digest.try_into().map_err(|_| RecordError::Field("digest"))?;
         Ok(Self {
+            number: stored.number,
+            scheme,
             digest: Digest::from_bytes(digest),
+            foreign: stored.foreign,
             hint: stored.hint,
             created: Timestamp(stored.create_ms),
             expires: stored.expire_ms.map(Timestamp),

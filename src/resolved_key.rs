@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use crate::{
     clock::Timestamp,
+    digest::Digests,
     policy::{ActionId, Policy, Rights, Service},
-    record::KeyRecord,
-    token::{Digest, KeyId},
+    record::{KeyRecord, SecretRecord},
+    token::KeyId,
 };
 
 /// A key, ready to decide on.
@@ -26,16 +27,8 @@ impl ResolvedKey {
     /// Joins `record` with `policy`.
     pub fn new(record: KeyRecord, policy: &Policy) -> Self {
         let service = policy.service(&record.service).cloned();
-        let rights = service
-            .as_ref()
-            .and_then(|service| service.rights(&record.role, &record.grants))
-            .unwrap_or_default();
+        let rights = policy.rights(&record).unwrap_or_default();
         Self { record, service, rights }
-    }
-
-    /// Whether the policy has its service and role.
-    pub fn is_in_policy(&self) -> bool {
-        self.service.as_ref().is_some_and(|service| service.role(&self.record.role).is_some())
     }
 
     /// The key's record.
@@ -48,10 +41,10 @@ impl ResolvedKey {
         self.record.id
     }
 
-    /// Whether `digest` is that of one of its secrets that is accepted at `now`.
-    /// Every secret is compared, in constant time.
-    pub fn is_proven_by(&self, digest: &Digest, now: Timestamp) -> bool {
-        self.record.is_proven_by(digest, now)
+    /// Which of its secrets, accepted at `now`, one of `digests` proves. Every
+    /// secret is compared, in constant time.
+    pub fn proven_by(&self, digests: &Digests, now: Timestamp) -> Option<&SecretRecord> {
+        self.record.proven_by(digests, now)
     }
 
     /// Whether it is switched on.

@@ -30,6 +30,7 @@ use crate::{
     authorizer::Authorizer,
     clock::Clock,
     config::{Address, Config},
+    digest::Digester,
     grpc::{Admin, Authorization},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
@@ -152,13 +153,15 @@ impl Server {
                 (OperatorToken::read_or_generate(&path)?, path)
             }
         };
+        let digester = Digester::new(None, None);
         let authorizer = Arc::new(Authorizer::new(
             store.clone(),
             Arc::clone(&policy),
+            digester.clone(),
             config.cache_capacity,
             clock.clone(),
         ));
-        let keyring = Keyring::new(store.clone(), Arc::clone(&policy), clock.clone());
+        let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester, clock.clone());
         let admin = Admin::new(keyring, Arc::clone(&authorizer), operator, clock.now());
 
         let health = Health::new();

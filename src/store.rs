@@ -28,7 +28,8 @@ pub use self::{
     writer::Failure,
 };
 use crate::{
-    change::{Change, Refusal},
+    change::{Change, Effect, Refusal},
+    digest::{Digest, Presented},
     record::{KeyRecord, RecordError},
     token::KeyId,
 };
@@ -36,23 +37,26 @@ use crate::{
 /// The sequence number of a change; the state after it is this revision.
 pub type Revision = u64;
 
-/// Decides a change inside the commit, where nothing can come between the check
-/// and the change. May be called more than once: it must have no side effect.
-pub type Rule = Box<dyn FnMut(&dyn Reader) -> Result<Change, CommitError> + Send>;
+/// Decides changes inside the commit, where nothing can come between the check
+/// and the change: all of them are made, or none. Each is made to the key as it
+/// was before the rule, so a rule changes a key once. May be called more than
+/// once: it must have no side effect.
+pub type Rule = Box<dyn FnMut(&dyn Reader) -> Result<Vec<Change>, CommitError> + Send>;
 
 /// Is told of a change after it can be read and before it is acknowledged.
-pub type Subscriber = Box<dyn Fn(&Changed) + Send + Sync>;
+pub type Subscriber = Box<dyn Fn(&Changed<'_>) + Send + Sync>;
 
 /// An engine that keeps keys.
 pub trait Store: Reader + Send + Sync + 'static {
-    /// Runs `rule` against the newest state and makes its change durable.
+    /// Runs `rule` against the newest state and makes its changes durable. Gives
+    /// what each has done, in order.
     ///
     /// # Errors
     /// [`CommitError`]; except for [`CommitError::InDoubt`], nothing changed.
     fn commit(
         &self,
         rule: Rule,
-    ) -> Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + '_>>;
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Committed>, CommitError>> + Send + '_>>;
 
     /// The keys after `after` in the order of their ids; `None` begins with the
     /// first.
@@ -61,7 +65,8 @@ pub trait Store: Reader + Send + Sync + 'static {
         after: Option<KeyId>,
     ) -> Box<dyn Iterator<Item = Result<KeyRecord, StoreError>> + Send + '_>;
 
-    /// Calls `subscriber` for every change from now on, in order.
+    /// Calls `subscriber` for every change of a key from now on, in order; not for
+    /// what was refused.
     fn subscribe(&self, subscriber: Subscriber);
 
     /// The newest revision that every reader and subscriber is at.
@@ -78,13 +83,43 @@ pub trait Reader {
     /// # Errors
     /// [`StoreError`] when this could not be found out.
     fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// The id of the imported key that has a secret of this digest.
+    ///
+    /// # Errors
+    /// [`StoreError`] when this could not be found out.
+    fn find(&self, digest: &Digest) -> Result<Option<KeyId>, StoreError>;
+}
+
+/// The id of the key that is presented: the one in its text or, for an imported
+/// key, the one that its digests find.
+///
+/// # Errors
+/// [`StoreError`] when this could not be found out.
+pub fn find_presented(
+    presented: &Presented,
+    reader: &(impl Reader + ?Sized),
+) -> Result<Option<KeyId>, StoreError> {
+    if presented.id.is_some() {
+        return Ok(presented.id);
+    }
+    for digest in presented.digests.iter() {
+        if let Some(id) = reader.find(digest)? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
 }
 
 /// What a subscriber is told.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub struct Changed {
+#[derive(Copy, Clone, Debug)]
+pub struct Changed<'a> {
     /// The key that is not any more what it was.
     pub key_id: KeyId,
+    /// What it was; `None` when it was created.
+    pub before: Option<&'a KeyRecord>,
+    /// What it is; `None` when it was revoked.
+    pub after: Option<&'a KeyRecord>,
     /// Since when.
     pub revision: Revision,
 }
@@ -94,10 +129,20 @@ pub struct Changed {
 pub struct Committed {
     /// Its sequence number.
     pub revision: Revision,
-    /// The key before; `None` when it was created.
+    /// The key before; `None` when there was none.
     pub before: Option<KeyRecord>,
-    /// The key after; `None` when it was revoked.
-    pub after: Option<KeyRecord>,
+    /// What has become of it. A key that was put has its revision.
+    pub effect: Effect,
+}
+
+impl Committed {
+    /// The key after the change; `None` when there is none, or nothing changed.
+    pub fn after(&self) -> Option<&KeyRecord> {
+        match &self.effect {
+            Effect::Put(key) => Some(key),
+            Effect::Remove | Effect::Refuse { .. } => None,
+        }
+    }
 }
 
 /// What an engine says of itself.

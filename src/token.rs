@@ -1,9 +1,9 @@
 //! A key's text: `octv_` + id + `_` + secret + checksum, 54 bytes in all.
 //!
 //! The id is public and finds the record; the digest of the whole text proves
-//! the key. The checksum only filters typos and feeds secret scanners: it is
-//! never authentication. Plain text has no `Display`, a blank `Debug`, and is
-//! wiped when dropped.
+//! the key (`digest`). The checksum only filters typos and feeds secret scanners:
+//! it is never authentication. Plain text has no `Display`, a blank `Debug`, and
+//! is wiped when dropped.
 
 use std::{fmt, str::FromStr};
 
@@ -22,20 +22,6 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId([u8; ID_LEN]);
 
-/// The BLAKE3 digest of a key's text. Compared in constant time, as
-/// `blake3::Hash` is.
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Digest(blake3::Hash);
-
-/// What a caller presents: which key it says it has, and the proof.
-#[derive(Copy, Clone, Debug)]
-pub struct Presented {
-    /// Finds the record.
-    pub id: KeyId,
-    /// To be compared with the record's digests.
-    pub digest: Digest,
-}
-
 /// The plain text of a key, just made. Shown once, never stored.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Token(String);
@@ -50,29 +36,28 @@ pub struct Malformed;
 #[error("the operating system gives no random bytes")]
 pub struct NoRandomness(#[source] getrandom::Error);
 
-impl Presented {
-    /// Checks shape and checksum of `text`, and digests it. Nothing is looked up.
-    ///
-    /// # Errors
-    /// [`Malformed`], whatever is wrong: telling it apart would help nobody who
-    /// holds a key.
-    pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let text: &[u8; TEXT_LEN] = text.as_bytes().try_into().map_err(|_| Malformed)?;
-        let rest = text.strip_prefix(PREFIX.as_slice()).ok_or(Malformed)?;
-        let (id, rest) = rest.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
-        let rest = rest.strip_prefix(b"_").ok_or(Malformed)?;
-        // Without a branch for each character: the compiler takes many at once.
-        let is_base62 =
-            |text: &[u8]| text.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric());
-        if !(is_base62(id) & is_base62(rest)) {
-            return Err(Malformed);
-        }
-        let (body, sum) = text.split_last_chunk::<CHECKSUM_LEN>().ok_or(Malformed)?;
-        if checksum(body) != *sum {
-            return Err(Malformed);
-        }
-        Ok(Self { id: KeyId(*id), digest: Digest::of(text) })
+/// The id in the text of a key. Shape and checksum are checked; nothing is looked
+/// up.
+///
+/// # Errors
+/// [`Malformed`], whatever is wrong: telling it apart would help nobody who holds
+/// a key.
+pub fn id_in(text: &str) -> Result<KeyId, Malformed> {
+    let text: &[u8; TEXT_LEN] = text.as_bytes().try_into().map_err(|_| Malformed)?;
+    let rest = text.strip_prefix(PREFIX.as_slice()).ok_or(Malformed)?;
+    let (id, rest) = rest.split_first_chunk::<ID_LEN>().ok_or(Malformed)?;
+    let rest = rest.strip_prefix(b"_").ok_or(Malformed)?;
+    // Without a branch for each character: the compiler takes many at once.
+    let is_base62 =
+        |text: &[u8]| text.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric());
+    if !(is_base62(id) & is_base62(rest)) {
+        return Err(Malformed);
     }
+    let (body, sum) = text.split_last_chunk::<CHECKSUM_LEN>().ok_or(Malformed)?;
+    if checksum(body) != *sum {
+        return Err(Malformed);
+    }
+    Ok(KeyId(*id))
 }
 
 impl Token {
@@ -97,11 +82,6 @@ impl Token {
     /// The text itself. Only the reply to its owner may take it.
     pub fn reveal(&self) -> &str {
         &self.0
-    }
-
-    /// What is stored of it.
-    pub fn digest(&self) -> Digest {
-        Digest::of(self.0.as_bytes())
     }
 
     /// The last four characters, by which its owner can recognise it. They are
@@ -161,29 +141,6 @@ impl fmt::Display for KeyId {
 impl fmt::Debug for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl Digest {
-    /// The digest of a secret text.
-    pub fn of(text: &[u8]) -> Self {
-        Self(blake3::hash(text))
-    }
-
-    /// A digest that was stored.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(blake3::Hash::from_bytes(bytes))
-    }
-
-    /// What is stored.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Digest(…)")
     }
 }
 

@@ -4,19 +4,22 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{bearer, convert};
 use crate::{
     authorizer::Authorizer,
     clock::Timestamp,
-    keyring::{Keyring, Powers},
+    keyring::{Caller, Keyring, Powers, Rotated},
     operator::OperatorToken,
     pb::v1::{
+        BackupRequest, BackupResponse, BatchRevokeApiKeysRequest, BatchRevokeApiKeysResponse,
         CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse,
-        GetStatusRequest, GetStatusResponse, ListApiKeysRequest, ListApiKeysResponse,
+        GetApiKeyRightsRequest, GetApiKeyRightsResponse, GetStatusRequest, GetStatusResponse,
+        ImportApiKeysRequest, ImportApiKeysResponse, ListApiKeysRequest, ListApiKeysResponse,
         ListRolesRequest, ListRolesResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
-        RotateApiKeyRequest, RotateApiKeyResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
+        RotateApiKeyRequest, RotateApiKeyResponse, SimulateAuthorizeRequest,
+        SimulateAuthorizeResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
         api_key_service_server::ApiKeyService, maintenance_service_server::MaintenanceService,
         role_service_server::RoleService,
     },
@@ -45,6 +48,10 @@ impl Admin {
     ) -> Self {
         Self { keyring, authorizer, operator, started, scans: Arc::new(Semaphore::new(1)) }
     }
+
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        bearer::caller(request, &self.operator, self.keyring.digester())
+    }
 }
 
 #[tonic::async_trait]
@@ -53,7 +60,7 @@ impl ApiKeyService for Admin {
         &self,
         request: Request<CreateApiKeyRequest>,
     ) -> Result<Response<CreateApiKeyResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
+        let caller = self.caller(&request)?;
         let new = convert::new_key(request.into_inner())?;
         let (key, token) = self.keyring.create(caller, new).await.map_err(convert::status)?;
         let key_text = token.reveal().to_owned();
@@ -67,7 +74,7 @@ impl ApiKeyService for Admin {
         &self,
         request: Request<GetApiKeyRequest>,
     ) -> Result<Response<GetApiKeyResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
+        let caller = self.caller(&request)?;
         let key = self.keyring.get(&caller, &request.into_inner().id).map_err(convert::status)?;
         Ok(Response::new(GetApiKeyResponse { api_key: Some(convert::api_key(&key)) }))
     }
@@ -76,7 +83,7 @@ impl ApiKeyService for Admin {
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
+        let caller = self.caller(&request)?;
         let page_request = convert::page_request(request.into_inner())?;
         let failed = || Status::internal("listing keys failed");
         // Waiting here and not in the blocking task: a call that is given up
@@ -96,26 +103,34 @@ impl ApiKeyService for Admin {
         &self,
         request: Request<UpdateApiKeyRequest>,
     ) -> Result<Response<UpdateApiKeyResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
+        let caller = self.caller(&request)?;
         let mut request = request.into_inner();
         let etag = std::mem::take(&mut request.etag);
         let id = std::mem::take(&mut request.id);
+        let dry_run = request.dry_run;
         let patch = convert::patch(request)?;
-        let key = self.keyring.update(caller, &id, patch, etag).await.map_err(convert::status)?;
-        Ok(Response::new(UpdateApiKeyResponse { api_key: Some(convert::api_key(&key)) }))
+        let updated = self.keyring.update(caller, &id, patch, etag, dry_run).await;
+        let updated = updated.map_err(convert::status)?;
+        Ok(Response::new(UpdateApiKeyResponse {
+            api_key: Some(convert::api_key(&updated.after)),
+            right_changes: Vec::new(),
+        }))
     }
 
     async fn rotate_api_key(
         &self,
         request: Request<RotateApiKeyRequest>,
     ) -> Result<Response<RotateApiKeyResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
-        let RotateApiKeyRequest { id, etag } = request.into_inner();
-        let (key, token) = self.keyring.rotate(caller, &id, etag).await.map_err(convert::status)?;
+        let caller = self.caller(&request)?;
+        let RotateApiKeyRequest { id, etag, overlap } = request.into_inner();
+        let overlap = convert::overlap(overlap)?;
+        let rotated = self.keyring.rotate(caller, &id, overlap, etag).await;
+        let Rotated { key, token, dropped } = rotated.map_err(convert::status)?;
         let key_text = token.reveal().to_owned();
         Ok(Response::new(RotateApiKeyResponse {
             api_key: Some(convert::api_key(&key)),
             key: key_text,
+            dropped_secrets: dropped.iter().map(|secret| convert::secret(&key, secret)).collect(),
         }))
     }
 
@@ -123,10 +138,38 @@ impl ApiKeyService for Admin {
         &self,
         request: Request<RevokeApiKeyRequest>,
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
+        let caller = self.caller(&request)?;
         let RevokeApiKeyRequest { id, etag } = request.into_inner();
-        let key = self.keyring.revoke(caller, &id, etag).await.map_err(convert::status)?;
+        let key = self.keyring.revoke(caller, &id, etag, false).await.map_err(convert::status)?;
         Ok(Response::new(RevokeApiKeyResponse { api_key: Some(convert::api_key(&key)) }))
+    }
+
+    async fn batch_revoke_api_keys(
+        &self,
+        _request: Request<BatchRevokeApiKeysRequest>,
+    ) -> Result<Response<BatchRevokeApiKeysResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn import_api_keys(
+        &self,
+        _request: Request<Streaming<ImportApiKeysRequest>>,
+    ) -> Result<Response<ImportApiKeysResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn simulate_authorize(
+        &self,
+        _request: Request<SimulateAuthorizeRequest>,
+    ) -> Result<Response<SimulateAuthorizeResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
+    async fn get_api_key_rights(
+        &self,
+        _request: Request<GetApiKeyRightsRequest>,
+    ) -> Result<Response<GetApiKeyRightsResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 }
 
@@ -136,20 +179,30 @@ impl RoleService for Admin {
         &self,
         request: Request<ListRolesRequest>,
     ) -> Result<Response<ListRolesResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
-        self.keyring.authenticate(&caller).map_err(convert::status)?;
+        let caller = self.caller(&request)?;
+        self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))?;
         convert::roles(self.keyring.policy(), &request.into_inner().service).map(Response::new)
     }
 }
 
 #[tonic::async_trait]
 impl MaintenanceService for Admin {
+    type BackupStream =
+        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<BackupResponse, Status>> + Send>>;
+
+    async fn backup(
+        &self,
+        _request: Request<BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        Err(Status::unimplemented("not yet"))
+    }
+
     async fn get_status(
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        let caller = bearer::caller(&request, &self.operator)?;
-        match self.keyring.authenticate(&caller).map_err(convert::status)? {
+        let caller = self.caller(&request)?;
+        match self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))? {
             Powers::All => {}
             Powers::Of(_) => {
                 return Err(Status::permission_denied("the status is for the operator token only"));
@@ -167,6 +220,10 @@ impl MaintenanceService for Admin {
             journal_head: convert::hex(&summary.journal_head),
             data_dir: summary.data_dir.display().to_string(),
             cached_keys: self.authorizer.cached_keys(),
+            pepper: self.keyring.digester().pepper().map(|id| id.to_string()).unwrap_or_default(),
+            outdated_digest_count: self.keyring.digester().outdated(),
+            oldest_audit_sequence: 0,
+            usage_since_time: None,
         }))
     }
 }

@@ -8,9 +8,9 @@ use tonic::{Request, Status, metadata::MetadataMap};
 
 use super::Peer;
 use crate::{
+    digest::Digester,
     keyring::{Caller, Identity},
     operator::OperatorToken,
-    token::Presented,
 };
 
 /// A longer request id is cut.
@@ -20,15 +20,24 @@ const MAX_REQUEST_ID: usize = 128;
 ///
 /// # Errors
 /// UNAUTHENTICATED
-pub(super) fn caller<T>(request: &Request<T>, operator: &OperatorToken) -> Result<Caller, Status> {
-    let identity = identity(request.metadata(), operator).map_err(Status::unauthenticated)?;
+pub(super) fn caller<T>(
+    request: &Request<T>,
+    operator: &OperatorToken,
+    digester: &Digester,
+) -> Result<Caller, Status> {
+    let identity = identity(request.metadata(), operator, digester);
+    let identity = identity.map_err(Status::unauthenticated)?;
     let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
     let request_id =
         request.metadata().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     Ok(Caller { identity, peer, request_id: request_id.chars().take(MAX_REQUEST_ID).collect() })
 }
 
-fn identity(metadata: &MetadataMap, operator: &OperatorToken) -> Result<Identity, &'static str> {
+fn identity(
+    metadata: &MetadataMap,
+    operator: &OperatorToken,
+    digester: &Digester,
+) -> Result<Identity, &'static str> {
     let mut headers = metadata.get_all("authorization").iter();
     let header =
         headers.next().ok_or("send `authorization: Bearer <operator token or API key>`")?;
@@ -44,7 +53,7 @@ fn identity(metadata: &MetadataMap, operator: &OperatorToken) -> Result<Identity
     if operator.is(credential) {
         return Ok(Identity::Operator);
     }
-    let presented = Presented::parse(credential);
+    let presented = digester.present(credential);
     presented
         .map(Identity::Key)
         .map_err(|_| "the credential is neither the operator token nor an API key")

@@ -6,7 +6,10 @@
 mod outcome;
 mod status;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use tonic::Status;
 
@@ -25,7 +28,7 @@ use crate::{
         ServiceRoles, UpdateApiKeyRequest,
     },
     policy::{Attributes, Policy, Service},
-    record::KeyRecord,
+    record::{KeyRecord, SecretRecord},
 };
 
 /// The longest name of a service or action.
@@ -205,16 +208,36 @@ pub(super) fn api_key(key: &KeyRecord) -> ApiKey {
         labels: key.labels.clone().into_iter().collect(),
         created_by: key.created_by.to_string(),
         etag: key.etag(),
-        secrets: key
-            .secrets
-            .iter()
-            .map(|secret| KeySecret {
-                hint: format!("octv_{}_…{}", key.id, secret.hint),
-                create_time: Some(timestamp(secret.created)),
-                expire_time: secret.expires.map(timestamp),
-            })
-            .collect(),
+        secrets: key.secrets.iter().map(|known| secret(key, known)).collect(),
+        last_used_time: None,
+        allowed_count: 0,
+        denied_count: 0,
+        usage_since_time: None,
+        import_time: key.imported.map(timestamp),
     }
+}
+
+/// A secret of `key`, without anything secret.
+pub(super) fn secret(key: &KeyRecord, secret: &SecretRecord) -> KeySecret {
+    let hint = match secret.foreign {
+        true => secret.hint.clone(),
+        false => format!("octv_{}_…{}", key.id, secret.hint),
+    };
+    KeySecret {
+        hint,
+        create_time: Some(timestamp(secret.created)),
+        expire_time: secret.expires.map(timestamp),
+        last_used_time: None,
+        number: secret.number,
+        digest_scheme: secret.scheme.to_string(),
+    }
+}
+
+/// How long a secret that was replaced is still accepted.
+pub(super) fn overlap(overlap: Option<prost_types::Duration>) -> Result<Duration, Status> {
+    let overlap = overlap.map(Duration::try_from).transpose();
+    let negative = |_| invalid_argument(&violation("overlap", "must be 0 to 90 days"));
+    Ok(overlap.map_err(negative)?.unwrap_or_default())
 }
 
 pub(super) fn page(page: Page) -> ListApiKeysResponse {

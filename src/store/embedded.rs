@@ -19,10 +19,10 @@ use super::{
     data_dir::{OpenError, io_error, take},
     journal::SEGMENT_LIMIT,
     recovery::{Recovery, recover},
-    state::State,
+    state::{Row, State, key_id},
     writer::{Failure, Job, Published, Writer},
 };
-use crate::{record::KeyRecord, token::KeyId};
+use crate::{digest::Digest, record::KeyRecord, token::KeyId};
 
 /// Changes that wait for the writer; who comes then waits for a place.
 const QUEUE: usize = 1024;
@@ -123,7 +123,13 @@ impl Drop for Embedded {
 
 impl Reader for Embedded {
     fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        Ok(self.state.get(id)?.map(|bytes| KeyRecord::decode(&bytes)).transpose()?)
+        let stored = self.state.row(Row::Key(id))?;
+        Ok(stored.map(|bytes| KeyRecord::decode(&bytes)).transpose()?)
+    }
+
+    fn find(&self, digest: &Digest) -> Result<Option<KeyId>, StoreError> {
+        let stored = self.state.row(Row::Foreign(*digest.as_bytes()))?;
+        Ok(stored.map(|bytes| key_id(&bytes)).transpose()?)
     }
 }
 
@@ -131,7 +137,7 @@ impl Store for Embedded {
     fn commit(
         &self,
         rule: Rule,
-    ) -> Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + '_>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Committed>, CommitError>> + Send + '_>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             self.jobs.send(Job::Commit { rule, reply }).await.map_err(|_| CommitError::Closed)?;

@@ -8,42 +8,68 @@ use std::collections::HashMap;
 
 use super::{
     Reader, StateError, StoreError,
-    state::{Applied, State},
+    state::{Applied, Row, State, key_id},
 };
-use crate::{record::KeyRecord, token::KeyId};
+use crate::{digest::Digest, record::KeyRecord, token::KeyId};
 
 /// Changes that are on their way into the state.
 pub(super) struct Group<'a> {
     state: &'a State,
-    records: HashMap<KeyId, Option<Vec<u8>>>,
+    rows: HashMap<Row, Option<Vec<u8>>>,
     applied: Applied,
     len: usize,
+}
+
+/// A key, as it is stored.
+pub(super) struct Stored {
+    bytes: Vec<u8>,
+    pub(super) record: KeyRecord,
 }
 
 impl<'a> Group<'a> {
     /// An empty group on `state`, which is at `applied`.
     pub(super) fn new(state: &'a State, applied: Applied) -> Self {
-        Self { state, records: HashMap::new(), applied, len: 0 }
+        Self { state, rows: HashMap::new(), applied, len: 0 }
     }
 
-    /// Takes change `sequence` in: the stored form of `id` after it, `None` when
-    /// it is gone.
+    /// Takes change `sequence` in, which leaves every key as it is.
+    pub(super) fn pass(&mut self, sequence: u64) {
+        self.applied.sequence = sequence;
+    }
+
+    /// The key `id` as it is now in the group.
+    pub(super) fn read(&self, id: KeyId) -> Result<Option<Stored>, StateError> {
+        let Some(bytes) = self.stored(Row::Key(id))? else { return Ok(None) };
+        let record = KeyRecord::decode(&bytes)?;
+        Ok(Some(Stored { bytes, record }))
+    }
+
+    /// Takes change `sequence` in: the key `id`, which is `before`, after it; `None`
+    /// when there is none.
     pub(super) fn push(
         &mut self,
         sequence: u64,
         id: KeyId,
-        after: Option<Vec<u8>>,
-    ) -> Result<(), StateError> {
-        if let Some(before) = self.stored(id)? {
-            self.applied.remove(&before);
+        before: Option<&Stored>,
+        after: Option<&KeyRecord>,
+    ) {
+        if let Some(before) = before {
+            self.applied.remove(&before.bytes);
+            for digest in before.record.foreign_digests() {
+                self.rows.insert(Row::Foreign(*digest.as_bytes()), None);
+            }
         }
-        if let Some(after) = &after {
-            self.applied.add(after);
-            self.len += after.len();
+        let bytes = after.map(KeyRecord::encode);
+        if let Some(bytes) = &bytes {
+            self.applied.add(bytes);
+            self.len += bytes.len();
         }
+        for digest in after.into_iter().flat_map(KeyRecord::foreign_digests) {
+            let id = id.as_bytes().to_vec();
+            self.rows.insert(Row::Foreign(*digest.as_bytes()), Some(id));
+        }
+        self.rows.insert(Row::Key(id), bytes);
         self.applied.sequence = sequence;
-        self.records.insert(id, after);
-        Ok(())
     }
 
     /// Where the state will be after this group.
@@ -58,20 +84,26 @@ impl<'a> Group<'a> {
 
     /// Writes the group into the state.
     pub(super) fn apply(self) -> Result<Applied, StateError> {
-        self.state.apply(self.records, &self.applied)?;
+        self.state.apply(self.rows, &self.applied)?;
         Ok(self.applied)
     }
 
-    fn stored(&self, id: KeyId) -> Result<Option<Vec<u8>>, StateError> {
-        match self.records.get(&id) {
-            Some(record) => Ok(record.clone()),
-            None => Ok(self.state.get(id)?.map(|bytes| bytes.to_vec())),
+    fn stored(&self, row: Row) -> Result<Option<Vec<u8>>, StateError> {
+        match self.rows.get(&row) {
+            Some(stored) => Ok(stored.clone()),
+            None => Ok(self.state.row(row)?.map(|bytes| bytes.to_vec())),
         }
     }
 }
 
 impl Reader for Group<'_> {
     fn get(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
-        Ok(self.stored(id)?.map(|bytes| KeyRecord::decode(&bytes)).transpose()?)
+        let stored = self.stored(Row::Key(id))?;
+        Ok(stored.map(|bytes| KeyRecord::decode(&bytes)).transpose()?)
+    }
+
+    fn find(&self, digest: &Digest) -> Result<Option<KeyId>, StoreError> {
+        let stored = self.stored(Row::Foreign(*digest.as_bytes()))?;
+        Ok(stored.map(|bytes| key_id(&bytes)).transpose()?)
     }
 }

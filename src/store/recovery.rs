@@ -17,7 +17,7 @@ use super::{
     journal::{self, Frame, Journal, JournalError, Tail},
     state::{Applied, State},
 };
-use crate::record::KeyRecord;
+use crate::{pb::storage::change::Effect as Stored, record::KeyRecord};
 
 /// Says that a journal must be there.
 const FORMAT: &str = "octavia-authz data directory, format 1\n";
@@ -145,9 +145,18 @@ impl End {
 fn apply(frame: &Frame, state: &State, applied: Applied) -> Result<Applied, StateError> {
     let mut group = Group::new(state, applied);
     for change in &frame.commit.changes {
+        let after = match &change.effect {
+            Some(Stored::Put(key)) => Some(KeyRecord::from_stored(key.clone())?),
+            Some(Stored::Removed(_)) => None,
+            Some(Stored::Refused(_)) => {
+                group.pass(change.sequence);
+                continue;
+            }
+            None => return Err(StateError::Applied),
+        };
         let id = change.key_id.parse().map_err(|_| StateError::Applied)?;
-        let after = change.key.clone().map(KeyRecord::from_stored).transpose()?;
-        group.push(change.sequence, id, after.as_ref().map(KeyRecord::encode))?;
+        let before = group.read(id)?;
+        group.push(change.sequence, id, before.as_ref(), after.as_ref());
     }
     group.apply()
 }

@@ -23,9 +23,9 @@ use super::{
     writer::stored,
 };
 use crate::{
-    change::{Actor, Change, ChangeKind, Origin},
+    change::{Actor, Change, ChangeKind, Effect, Origin},
     clock::Timestamp,
-    pb::storage::Commit,
+    pb::storage::{Commit, change::Effect as Stored},
     record::{KeyRecord, RecordError},
     token::KeyId,
 };
@@ -239,11 +239,17 @@ impl Salvage {
                 continue;
             }
             self.last = change.sequence;
-            let id = change.key_id.parse().map_err(|_| RecordError::Field("id"))?;
-            match change.key {
-                Some(key) => self.keys.insert(id, KeyRecord::from_stored(key)?),
-                None => self.keys.remove(&id),
-            };
+            let id = || change.key_id.parse().map_err(|_| RecordError::Field("id"));
+            match change.effect {
+                Some(Stored::Put(key)) => {
+                    self.keys.insert(id()?, KeyRecord::from_stored(key)?);
+                }
+                Some(Stored::Removed(_)) => {
+                    self.keys.remove(&id()?);
+                }
+                Some(Stored::Refused(_)) => {}
+                None => return Err(RecordError::Field("effect")),
+            }
         }
         Ok(())
     }
@@ -316,7 +322,7 @@ fn replace_journal(
         let changes = (first..).zip(keys).map(|(sequence, key)| {
             let key = KeyRecord { revision: sequence, ..key.clone() };
             digest.add(&key.encode());
-            stored(&carry_over(key, now), sequence)
+            stored(&carry_over(key, now), sequence, None)
         });
         let changes = changes.collect();
         let commit = Commit { changes, state_digest: digest.to_bytes().to_vec() };
@@ -346,7 +352,9 @@ fn carry_over(key: KeyRecord, now: Timestamp) -> Change {
         kind: ChangeKind::CarryOver,
         time: now,
         origin: Origin { actor: Actor::Repair, peer: String::new(), request_id: String::new() },
-        key_id: key.id,
-        after: Some(key),
+        key_id: Some(key.id),
+        team: key.team.clone(),
+        service: key.service.clone(),
+        effect: Effect::Put(Box::new(key)),
     }
 }

@@ -18,10 +18,15 @@ use std::{
 
 use sled::{IVec, Tree};
 
-use crate::{record::RecordError, token::KeyId};
+use crate::{
+    record::{KeyRecord, RecordError},
+    token::KeyId,
+};
 
 /// Where the applied sequence number stands: before every key id.
 const APPLIED_KEY: [u8; 1] = [0];
+/// What the rows of imported keys' digests begin with: before every key id.
+const FOREIGN: u8 = 1;
 /// sled releases its lock a little after it was closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// sled's own page cache. Resolved keys have a cache of their own.
@@ -31,6 +36,15 @@ const PAGE_CACHE: u64 = 64 << 20;
 pub(super) struct State {
     db: sled::Db,
     tree: Tree,
+}
+
+/// A row of the tree.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Row {
+    /// A key, by its id: its record.
+    Key(KeyId),
+    /// An imported key, by a digest of its text: its id. Follows from the records.
+    Foreign([u8; 32]),
 }
 
 /// How far the journal is applied, and what the state is then.
@@ -97,9 +111,12 @@ impl State {
         Ok(Self { db, tree })
     }
 
-    /// The stored record of `id`.
-    pub(super) fn get(&self, id: KeyId) -> Result<Option<IVec>, StateError> {
-        Ok(self.tree.get(id.as_bytes())?)
+    /// What stands in `row`.
+    pub(super) fn row(&self, row: Row) -> Result<Option<IVec>, StateError> {
+        Ok(match row {
+            Row::Key(id) => self.tree.get(id.as_bytes())?,
+            Row::Foreign(digest) => self.tree.get(foreign_row(&digest))?,
+        })
     }
 
     /// All records after `after`, in the order of ids.
@@ -129,25 +146,40 @@ impl State {
         contained(|| {
             let applied = self.applied()?;
             let mut found = Applied { sequence: applied.sequence, ..Applied::default() };
-            for record in self.scan(None) {
-                found.add(&record?);
+            let mut foreign = StateDigest::default();
+            for bytes in self.scan(None) {
+                let bytes = bytes?;
+                found.add(&bytes);
+                let key = KeyRecord::decode(&bytes)?;
+                for digest in key.foreign_digests() {
+                    foreign.add(&[digest.as_bytes().as_slice(), key.id.as_bytes()].concat());
+                }
             }
-            if found == applied { Ok(found) } else { Err(StateError::Digest) }
+            for row in self.tree.range([FOREIGN].as_slice()..[FOREIGN + 1].as_slice()) {
+                let (row, id) = row?;
+                foreign.remove(&[row.get(1..).unwrap_or_default(), &id].concat());
+            }
+            let whole = found == applied && foreign == StateDigest::default();
+            if whole { Ok(found) } else { Err(StateError::Digest) }
         })
     }
 
-    /// Writes records (`None` removes one) and how far the journal is applied
-    /// with them, all or nothing.
+    /// Writes rows (`None` removes one) and how far the journal is applied with
+    /// them, all or nothing.
     pub(super) fn apply(
         &self,
-        records: impl IntoIterator<Item = (KeyId, Option<Vec<u8>>)>,
+        rows: impl IntoIterator<Item = (Row, Option<Vec<u8>>)>,
         applied: &Applied,
     ) -> Result<(), StateError> {
         let mut batch = sled::Batch::default();
-        for (id, record) in records {
-            match record {
-                Some(bytes) => batch.insert(id.as_bytes(), bytes),
-                None => batch.remove(id.as_bytes()),
+        for (row, bytes) in rows {
+            let row = match row {
+                Row::Key(id) => IVec::from(id.as_bytes()),
+                Row::Foreign(digest) => IVec::from(foreign_row(&digest).as_slice()),
+            };
+            match bytes {
+                Some(bytes) => batch.insert(row, bytes),
+                None => batch.remove(row),
             }
         }
         batch.insert(&APPLIED_KEY, applied.encode().as_slice());
@@ -160,6 +192,18 @@ impl State {
         self.db.flush()?;
         Ok(())
     }
+}
+
+fn foreign_row(digest: &[u8; 32]) -> [u8; 33] {
+    let mut row = [FOREIGN; 33];
+    row[1..].copy_from_slice(digest);
+    row
+}
+
+/// The id that stands in a row of an imported key's digest.
+pub(super) fn key_id(bytes: &[u8]) -> Result<KeyId, StateError> {
+    let id = str::from_utf8(bytes).ok().and_then(|id| id.parse().ok());
+    id.ok_or(StateError::Record(RecordError::Field("id")))
 }
 
 impl Applied {

@@ -17,14 +17,15 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Changed, CommitError, Committed, Reader as _, Rule, StateError, Subscriber,
+    Changed, CommitError, Committed, Rule, StateError, StoreError, Subscriber,
     group::Group,
     journal::{AppendError, Head, Journal},
     state::{Applied, State},
 };
 use crate::{
-    change::{Change, ChangeKind},
-    pb::storage,
+    change::{Change, ChangeKind, Effect},
+    pb::storage::{self, change::Effect as Stored},
+    record::KeyRecord,
 };
 
 /// At most so many changes share an fdatasync.
@@ -35,7 +36,7 @@ const MAX_GROUP_BYTES: usize = 4 << 20;
 /// With less than this free on the disk, nothing is changed any more.
 const RESERVE: u64 = 32 << 20;
 
-type Answer = Result<Committed, CommitError>;
+type Answer = Result<Vec<Committed>, CommitError>;
 type Reply = oneshot::Sender<Answer>;
 
 /// An answer that waits for its group to be durable.
@@ -101,7 +102,7 @@ impl Published {
         *self.position.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, applied: Applied, head: Head, changed: &[Changed]) {
+    fn publish(&self, applied: Applied, head: Head, changed: &[Changed<'_>]) {
         for subscriber in self.subscribers.read().unwrap_or_else(PoisonError::into_inner).iter() {
             changed.iter().for_each(subscriber);
         }
@@ -210,8 +211,8 @@ impl Writer {
                 return Err(Failure::State(error));
             }
         }
-        let changed: Vec<_> =
-            answers.iter().filter_map(|pending| changed(pending.answer.as_ref().ok()?)).collect();
+        let committed = answers.iter().filter_map(|pending| pending.answer.as_ref().ok()).flatten();
+        let changed: Vec<_> = committed.filter_map(changed).collect();
         self.published.publish(self.applied, self.journal.head(), &changed);
         Ok(())
     }
@@ -236,28 +237,37 @@ fn room_on_disk(dir: &Path) -> Result<(), AppendError> {
     Err(AppendError::NotWritten(io::Error::new(io::ErrorKind::StorageFull, problem)))
 }
 
-/// Runs a rule and, if it gives a change, takes that into the group.
-fn decide(
-    mut rule: Rule,
-    group: &mut Group<'_>,
-    changes: &mut Vec<storage::Change>,
-) -> Result<Committed, CommitError> {
-    let mut change = rule(group)?;
-    let before = group.get(change.key_id)?;
-    let revision = group.applied().sequence + 1;
-    if let Some(after) = &mut change.after {
-        after.revision = revision;
+/// Runs a rule and, if it gives changes, takes them into the group.
+fn decide(mut rule: Rule, group: &mut Group<'_>, changes: &mut Vec<storage::Change>) -> Answer {
+    let decided = rule(group)?;
+    // All that can fail comes first: no rule is taken in by half.
+    let read = |change: &Change| match (&change.effect, change.key_id) {
+        (Effect::Refuse { .. }, _) | (_, None) => Ok(None),
+        (_, Some(id)) => group.read(id).map_err(StoreError::from),
+    };
+    let befores = decided.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let mut committed = Vec::with_capacity(decided.len());
+    for (mut change, before) in decided.into_iter().zip(befores) {
+        let revision = group.applied().sequence + 1;
+        match (&mut change.effect, change.key_id) {
+            (Effect::Refuse { .. }, _) | (_, None) => group.pass(revision),
+            (Effect::Put(key), Some(id)) => {
+                key.revision = revision;
+                group.push(revision, id, before.as_ref(), Some(key));
+            }
+            (Effect::Remove, Some(id)) => group.push(revision, id, before.as_ref(), None),
+        }
+        let before = before.map(|stored| stored.record);
+        changes.push(stored(&change, revision, before.as_ref()));
+        committed.push(Committed { revision, before, effect: change.effect });
     }
-    group
-        .push(revision, change.key_id, change.after.as_ref().map(crate::record::KeyRecord::encode))
-        .map_err(super::StoreError::from)?;
-    changes.push(stored(&change, revision));
-    Ok(Committed { revision, before, after: change.after })
+    Ok(committed)
 }
 
-fn changed(committed: &Committed) -> Option<Changed> {
-    let record = committed.after.as_ref().or(committed.before.as_ref())?;
-    Some(Changed { key_id: record.id, revision: committed.revision })
+fn changed(committed: &Committed) -> Option<Changed<'_>> {
+    let (before, after) = (committed.before.as_ref(), committed.after());
+    let key_id = after.or(before)?.id;
+    Some(Changed { key_id, before, after, revision: committed.revision })
 }
 
 fn copy_of(error: &io::Error) -> io::Error {
@@ -268,13 +278,28 @@ fn copy_of(error: &io::Error) -> io::Error {
 }
 
 /// The form in which a change goes into the journal.
-pub(super) fn stored(change: &Change, sequence: u64) -> storage::Change {
+pub(super) fn stored(
+    change: &Change,
+    sequence: u64,
+    before: Option<&KeyRecord>,
+) -> storage::Change {
     let kind = match change.kind {
         ChangeKind::Create => storage::ChangeKind::Create,
         ChangeKind::Update => storage::ChangeKind::Update,
         ChangeKind::Rotate => storage::ChangeKind::Rotate,
         ChangeKind::Revoke => storage::ChangeKind::Revoke,
         ChangeKind::CarryOver => storage::ChangeKind::CarryOver,
+        ChangeKind::Import => storage::ChangeKind::Import,
+        ChangeKind::Redigest => storage::ChangeKind::Redigest,
+    };
+    let effect = match &change.effect {
+        Effect::Put(key) => Stored::Put(key.to_stored()),
+        Effect::Remove => Stored::Removed(storage::Removed {}),
+        Effect::Refuse { refusal, unrecorded } => Stored::Refused(storage::StoredRefusal {
+            code: refusal.code(),
+            message: refusal.to_string(),
+            unrecorded: *unrecorded,
+        }),
     };
     storage::Change {
         sequence,
@@ -283,7 +308,15 @@ pub(super) fn stored(change: &Change, sequence: u64) -> storage::Change {
         actor: change.origin.actor.to_string(),
         peer: change.origin.peer.clone(),
         request_id: change.origin.request_id.clone(),
-        key_id: change.key_id.to_string(),
-        key: change.after.as_ref().map(crate::record::KeyRecord::to_stored),
+        key_id: change.key_id.map(|id| id.to_string()).unwrap_or_default(),
+        team: change.team.clone(),
+        service: change.service.clone(),
+        effect: Some(effect),
+        before: before.map(|before| {
+            let mut before = before.to_stored();
+            // Nothing is proven by what was.
+            before.secrets.iter_mut().for_each(|secret| secret.digest.clear());
+            before
+        }),
     }
 }

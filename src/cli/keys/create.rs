@@ -119,6 +119,7 @@ pub(super) fn request(
         subject: args.subject.unwrap_or_default(),
         description: args.description.unwrap_or_default(),
         labels: distinct("label", args.labels)?,
+        expiration: String::new(),
     };
     Ok((request, args.key_out))
 }

@@ -102,6 +102,7 @@ async fn fetch(args: ListArgs, admin: &AdminArgs) -> anyhow::Result<Listed> {
             page_size: page_size.min(i32::try_from(missing).unwrap_or(i32::MAX)),
             page_token: page_token.clone(),
             filter: Some(filter.clone()),
+            order_by: String::new(),
         });
         let page = connection.ask(keys.list_api_keys(request)).await?;
         listed.extend(page.api_keys);
@@ -128,6 +129,7 @@ fn filter(args: ListArgs) -> v1::KeyFilter {
         roles: args.roles,
         status: status.into(),
         name_contains: args.name_contains.unwrap_or_default(),
+        ..Default::default()
     }
 }
 

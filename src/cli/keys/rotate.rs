@@ -39,8 +39,11 @@ pub(super) fn run(args: RotateArgs, admin: &AdminArgs) -> anyhow::Result<()> {
         let (connection, mut keys) = connect(admin).await?;
         // Before the call: the old text is gone once it is answered.
         let file = args.key_out.map(KeyFile::create).transpose()?;
-        let request =
-            connection.request(v1::RotateApiKeyRequest { id: args.id, etag: String::new() });
+        let request = connection.request(v1::RotateApiKeyRequest {
+            id: args.id,
+            etag: String::new(),
+            overlap: None,
+        });
         let reply = connection.change(keys.rotate_api_key(request)).await?;
         let fresh = Fresh {
             key: present(reply.api_key)?,

@@ -103,7 +103,7 @@ pub(super) fn switch(
         id: args.id,
         api_key: Some(changes),
         update_mask: Some(mask(["status"])),
-        etag: String::new(),
+        ..Default::default()
     };
     send(request, admin)
 }
@@ -154,6 +154,7 @@ pub(super) fn request(args: UpdateArgs, now: Timestamp) -> anyhow::Result<v1::Up
         api_key: Some(changes),
         update_mask: Some(mask(paths)),
         etag: args.if_etag.unwrap_or_default(),
+        ..Default::default()
     })
 }
 
