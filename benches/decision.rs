@@ -20,10 +20,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use octavia_authz::{
     authorizer::{Authorizer, Question},
     clock::Clock,
+    digest::Digester,
     keyring::{Caller, Identity, Keyring, NewKey},
     policy::{Attributes, Policy},
     store::{Embedded, Reader as _},
-    token::Presented,
+    token,
 };
 use tempfile::TempDir;
 
@@ -38,7 +39,8 @@ fn setup(count: usize) -> Setup {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
     let policy = Arc::new(Policy::built_in().unwrap());
-    let keyring = Keyring::new(store.clone(), Arc::clone(&policy), Clock::System);
+    let digester = Digester::new(None, None);
+    let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester.clone(), Clock::System);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let keys = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
@@ -69,6 +71,7 @@ fn authorizer(setup: &Setup) -> Authorizer {
     Authorizer::new(
         setup.store.clone(),
         Arc::clone(&setup.policy),
+        Digester::new(None, None),
         setup.keys.len() as u64,
         Clock::System,
     )
@@ -85,7 +88,8 @@ fn decisions(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
 
     group.bench_function("token parsed and digested", |bencher| {
-        bencher.iter(|| Presented::parse(black_box(&setup.keys[0])));
+        let digester = Digester::new(None, None);
+        bencher.iter(|| digester.present(black_box(&setup.keys[0])));
     });
 
     let warm = authorizer(&setup);
@@ -103,7 +107,7 @@ fn decisions(criterion: &mut Criterion) {
         bencher.iter(|| warm.authorize(black_box(&question(next.next().unwrap()))));
     });
 
-    let ids: Vec<_> = setup.keys.iter().map(|key| Presented::parse(key).unwrap().id).collect();
+    let ids: Vec<_> = setup.keys.iter().map(|key| token::id_in(key).unwrap()).collect();
     let mut next = ids.iter().cycle();
     group.bench_function(format!("record read, {count} keys"), |bencher| {
         bencher.iter(|| setup.store.get(black_box(*next.next().unwrap())).unwrap());

@@ -8,10 +8,19 @@ fn timestamp() -> impl Strategy<Value = Timestamp> {
     any::<i64>().prop_map(Timestamp)
 }
 
+fn scheme() -> impl Strategy<Value = Scheme> {
+    let keyed = any::<[u8; 8]>().prop_map(|id| Scheme::Keyed(PepperId::from_bytes(&id).unwrap()));
+    prop_oneof![Just(Scheme::Blake3), Just(Scheme::Sha256), keyed]
+}
+
 fn secret() -> impl Strategy<Value = SecretRecord> {
-    (any::<[u8; 32]>(), ".{0,4}", timestamp(), option::of(timestamp())).prop_map(
-        |(digest, hint, created, expires)| SecretRecord {
+    let digest = (any::<[u8; 32]>(), scheme(), any::<bool>());
+    (any::<u32>(), digest, ".{0,4}", timestamp(), option::of(timestamp())).prop_map(
+        |(number, (digest, scheme, foreign), hint, created, expires)| SecretRecord {
+            number,
+            scheme,
             digest: Digest::from_bytes(digest),
+            foreign,
             hint,
             created,
             expires,
@@ -29,7 +38,7 @@ fn actor() -> impl Strategy<Value = Actor> {
 
 fn record() -> impl Strategy<Value = KeyRecord> {
     let texts = (".*", ".*", ".*", ".*", ".*", ".*");
-    let times = (timestamp(), timestamp(), option::of(timestamp()));
+    let times = (timestamp(), timestamp(), option::of(timestamp()), option::of(timestamp()));
     let lists = (
         collection::vec(".*", 0..4),
         collection::btree_map(".*", ".*", 0..4),
@@ -47,6 +56,7 @@ fn record() -> impl Strategy<Value = KeyRecord> {
             created: times.0,
             updated: times.1,
             expires: times.2,
+            imported: times.3,
             grants: lists.0,
             labels: lists.1,
             secrets: lists.2,

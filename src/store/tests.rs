@@ -16,6 +16,7 @@ use super::*;
 use crate::{
     change::{Actor, ChangeKind, Origin},
     clock::Timestamp,
+    digest::Digester,
     record::SecretRecord,
     token::Token,
 };
@@ -89,7 +90,13 @@ fn new_key() -> KeyRecord {
         labels: BTreeMap::new(),
         created_by: Actor::Operator,
         revision: 0,
-        secrets: vec![SecretRecord::new(&Token::generate(id).unwrap(), now)],
+        secrets: vec![SecretRecord::new(
+            &Token::generate(id).unwrap(),
+            1,
+            &Digester::new(None, None),
+            now,
+        )],
+        imported: None,
     }
 }
 
@@ -100,8 +107,17 @@ fn commit(
     after: Option<KeyRecord>,
 ) -> Result<Committed, CommitError> {
     let origin = Origin { actor: Actor::Operator, peer: String::new(), request_id: String::new() };
-    let change = Change { kind, time: Timestamp(1_700_000_000_000), origin, key_id, after };
-    RUNTIME.block_on(store.commit(Box::new(move |_| Ok(change.clone()))))
+    let change = Change {
+        kind,
+        time: Timestamp(1_700_000_000_000),
+        origin,
+        key_id: Some(key_id),
+        team: "default".to_owned(),
+        service: "ai-cms".to_owned(),
+        effect: after.map_or(Effect::Remove, |after| Effect::Put(Box::new(after))),
+    };
+    let committed = RUNTIME.block_on(store.commit(Box::new(move |_| Ok(vec![change.clone()]))));
+    committed.map(|mut committed| committed.pop().unwrap())
 }
 
 impl Data {
@@ -160,7 +176,7 @@ impl Data {
                 }
                 _ => (ChangeKind::Revoke, live[self.random.below(live.len())], None),
             };
-            match commit(store, kind, id, after).unwrap().after {
+            match commit(store, kind, id, after).unwrap().after().cloned() {
                 Some(after) => drop(self.keys.insert(id, after)),
                 None => {
                     self.keys.remove(&id);
@@ -315,7 +331,8 @@ fn a_state_with_a_flipped_byte_comes_back_from_the_journal() {
     // A record that sled keeps in a file of its own.
     let store = data.open(ONE_SEGMENT).unwrap();
     let long = KeyRecord { description: "long ".repeat(400_000), ..new_key() };
-    let created = commit(&store, ChangeKind::Create, long.id, Some(long)).unwrap().after.unwrap();
+    let created =
+        commit(&store, ChangeKind::Create, long.id, Some(long)).unwrap().after().cloned().unwrap();
     data.keys.insert(created.id, created);
     data.change(&store, 5);
     drop(store);
@@ -648,12 +665,12 @@ fn repair_without_a_state_names_the_changes_that_it_gives_up() {
     let (kept, lost, back) = (new_key(), new_key(), new_key());
     for key in [&kept, &lost, &back] {
         let created = commit(&store, ChangeKind::Create, key.id, Some(key.clone())).unwrap();
-        data.keys.insert(key.id, created.after.unwrap());
+        data.keys.insert(key.id, created.after().cloned().unwrap());
     }
     commit(&store, ChangeKind::Revoke, back.id, None).unwrap();
     let last = new_key();
     let created = commit(&store, ChangeKind::Create, last.id, Some(last.clone())).unwrap();
-    data.keys.insert(last.id, created.after.unwrap());
+    data.keys.insert(last.id, created.after().cloned().unwrap());
     drop(store);
     data.remove("state");
 

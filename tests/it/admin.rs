@@ -40,7 +40,7 @@ fn update(id: &str, paths: &[&str], values: ApiKey) -> UpdateApiKeyRequest {
         id: id.into(),
         api_key: Some(values),
         update_mask: Some(FieldMask { paths }),
-        etag: String::new(),
+        ..Default::default()
     }
 }
 

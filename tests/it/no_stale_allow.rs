@@ -10,11 +10,13 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use octavia_authz::{
     authorizer::{Authorizer, Decision, Outcome, Question, Reason},
     clock::{Clock, Timestamp},
+    digest::{Digest, Digester},
     keyring::{Caller, Identity, Keyring, NewKey, Patch},
     policy::{Attributes, Policy},
     record::KeyRecord,
@@ -44,14 +46,16 @@ fn parts() -> Parts {
         Arc::new(FaultyStore { store, fault: Mutex::new(Fault::None), changed: Condvar::new() });
     let policy = Arc::new(Policy::built_in().unwrap());
     let clock = Clock::test(NOW);
+    let digester = Digester::new(None, None);
     Parts {
         authorizer: Arc::new(Authorizer::new(
             faults.clone(),
             Arc::clone(&policy),
+            digester.clone(),
             1000,
             clock.clone(),
         )),
-        keyring: Keyring::new(faults.clone(), policy, clock.clone()),
+        keyring: Keyring::new(faults.clone(), policy, digester, clock.clone()),
         faults,
         clock,
         _dir: dir,
@@ -134,13 +138,17 @@ impl Reader for FaultyStore {
         }
         read
     }
+
+    fn find(&self, digest: &Digest) -> Result<Option<KeyId>, StoreError> {
+        self.store.find(digest)
+    }
 }
 
 impl Store for FaultyStore {
     fn commit(
         &self,
         rule: Rule,
-    ) -> Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + '_>> {
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<Committed>, CommitError>> + Send + '_>> {
         self.store.commit(rule)
     }
 
@@ -203,17 +211,17 @@ impl Change {
         let (id, etag) = (key.id.as_str(), String::new());
         let patch = match self {
             Self::Revoke => {
-                keyring.revoke(operator(), id, etag).await.unwrap();
+                keyring.revoke(operator(), id, etag, false).await.unwrap();
                 return;
             }
             Self::Rotate => {
-                keyring.rotate(operator(), id, etag).await.unwrap();
+                keyring.rotate(operator(), id, Duration::ZERO, etag).await.unwrap();
                 return;
             }
             Self::Disable => Patch { active: Some(false), ..Patch::default() },
             Self::Demote => Patch { role: Some("read_only".to_owned()), ..Patch::default() },
         };
-        keyring.update(operator(), id, patch, etag).await.unwrap();
+        keyring.update(operator(), id, patch, etag, false).await.unwrap();
     }
 
     fn denial(self) -> Outcome {

@@ -10,14 +10,14 @@ use super::{
     segment::{FRAME_LEN, HEADER_LEN, VERSION},
     *,
 };
-use crate::pb::storage::{Change, StoredKey};
+use crate::pb::storage::{Change, StoredKey, change::Effect};
 
 /// Changes `sequences` to keys whose names are `name`.
 fn commit(sequences: std::ops::RangeInclusive<u64>, name: &str) -> Commit {
     let change = |sequence| Change {
         sequence,
         key_id: format!("key{sequence:07}"),
-        key: Some(StoredKey { name: name.to_owned(), ..StoredKey::default() }),
+        effect: Some(Effect::Put(StoredKey { name: name.to_owned(), ..StoredKey::default() })),
         ..Change::default()
     };
     // Ends like a digest of which the end is zeros.

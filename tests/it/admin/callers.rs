@@ -42,7 +42,10 @@ async fn every_method(
     let create = with(new_key("no_such_role", ""), headers);
     let mut update = update(&id, &["name"], named("renamed"));
     update.etag.clone_from(&etag);
-    let rotate = with(RotateApiKeyRequest { id: id.clone(), etag: etag.clone() }, headers);
+    let rotate = with(
+        RotateApiKeyRequest { id: id.clone(), etag: etag.clone(), ..Default::default() },
+        headers,
+    );
     let revoke = with(RevokeApiKeyRequest { id, etag }, headers);
     vec![
         ("api_keys.read", code(keys.get_api_key(get).await)),

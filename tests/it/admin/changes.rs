@@ -156,7 +156,8 @@ async fn a_stale_etag_aborts_and_a_fresh_one_does_not() {
         if stale == second.etag {
             continue;
         }
-        let rotate = RotateApiKeyRequest { id: id.clone(), etag: stale.into() };
+        let rotate =
+            RotateApiKeyRequest { id: id.clone(), etag: stale.into(), ..Default::default() };
         let revoke = RevokeApiKeyRequest { id: id.clone(), etag: stale.into() };
         for answer in [
             keys.update_api_key(rename("c", stale)).await.map(drop),
@@ -169,7 +170,7 @@ async fn a_stale_etag_aborts_and_a_fresh_one_does_not() {
         }
     }
     assert!(sidecar.authorize(&text, "articles.create").await.allowed);
-    let rotate = RotateApiKeyRequest { id: id.clone(), etag: second.etag };
+    let rotate = RotateApiKeyRequest { id: id.clone(), etag: second.etag, ..Default::default() };
     let third = keys.rotate_api_key(rotate).await.unwrap().into_inner().api_key.unwrap();
     let revoke = RevokeApiKeyRequest { id: id.clone(), etag: third.etag };
     keys.revoke_api_key(revoke).await.unwrap();

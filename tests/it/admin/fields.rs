@@ -76,6 +76,7 @@ async fn what_is_not_said_has_a_default() {
 async fn what_is_just_within_a_limit_is_kept_as_it_is() {
     let sidecar = Sidecar::start();
     let full = CreateApiKeyRequest {
+        expiration: String::new(),
         name: "é".repeat(128),
         service: "ai-cms".into(),
         role: "admin".into(),
@@ -93,6 +94,7 @@ async fn what_is_just_within_a_limit_is_kept_as_it_is() {
     let (key, _) = create(&sidecar, full.clone()).await;
     assert_eq!(key.grants, ["billing.read", "billing.update"]);
     let again = CreateApiKeyRequest {
+        expiration: String::new(),
         name: key.name.clone(),
         service: key.service.clone(),
         role: key.role.clone(),
@@ -226,7 +228,8 @@ async fn an_answer_fits_a_header_however_much_is_wrong() {
 
     let (key, _) = sidecar.create("writer").await;
     let etag = "e".repeat(100_000);
-    let rotate = RotateApiKeyRequest { id: key.id.clone(), etag: etag.clone() };
+    let rotate =
+        RotateApiKeyRequest { id: key.id.clone(), etag: etag.clone(), ..Default::default() };
     assert_eq!(keys.rotate_api_key(rotate).await.unwrap_err().code(), Code::Aborted);
     let paths: Vec<String> = (0..200).map(|n| format!("{n}{long}")).collect();
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();

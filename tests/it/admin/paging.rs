@@ -32,7 +32,7 @@ async fn create_many(sidecar: &Sidecar, count: usize) -> BTreeSet<String> {
 
 async fn page(sidecar: &Sidecar, page_size: i32, page_token: &str) -> ListApiKeysResponse {
     let page_token = page_token.to_owned();
-    let request = ListApiKeysRequest { page_size, page_token, filter: None };
+    let request = ListApiKeysRequest { page_size, page_token, ..Default::default() };
     sidecar.keys().await.list_api_keys(request).await.unwrap().into_inner()
 }
 
@@ -200,6 +200,7 @@ async fn a_filter_gives_the_keys_that_match_all_of_it() {
                 roles: roles(&["writer", "admin"]),
                 status: inactive,
                 name_contains: text("caf"),
+                ..Default::default()
             },
         ),
     ];
