@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     cache::Cache,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     digest::Digester,
     policy::{Attributes, ConditionSet, Policy, Right, service_or_default},
     resolved_key::ResolvedKey,
@@ -139,21 +139,35 @@ impl Authorizer {
         let Some(id) = find_presented(&presented, &*self.store)? else {
             return denied(Reason::KeyMalformed, None);
         };
-        let Some(key) =
-            self.resolve(id)?.filter(|key| key.proven_by(&presented.digests, now).is_some())
-        else {
+        let Some(key) = self.resolve(id)? else {
             return denied(Reason::KeyUnknown, None);
         };
-        if !key.is_active() {
-            return denied(Reason::KeyInactive, Some(key));
+        let Some(secret) = key.proven_by(&presented.digests, now) else {
+            return denied(Reason::KeyUnknown, None);
+        };
+        self.digester.renew(id, secret, &presented);
+        match check(&key, service, now) {
+            Some(reason) => denied(reason, Some(key)),
+            None => Ok(Ok(key)),
         }
-        if key.is_expired(now) {
-            return denied(Reason::KeyExpired, Some(key));
-        }
-        if key.service_name() != service_or_default(service) {
-            return denied(Reason::ServiceMismatch, Some(key));
-        }
-        Ok(Ok(key))
+    }
+
+    /// Decides as [`Authorizer::authorize`] would for a text that proves the key
+    /// `id`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the key could not be read: nothing is decided.
+    pub fn simulate(&self, id: KeyId, question: &Question<'_>) -> Result<Decision, StoreError> {
+        let revision = self.store.revision();
+        let Some(key) = self.resolve(id)? else {
+            let outcome = Outcome::Deny(Reason::KeyUnknown);
+            return Ok(Decision { outcome, key: None, revision });
+        };
+        let outcome = match check(&key, question.service, self.clock.now()) {
+            Some(reason) => Outcome::Deny(reason),
+            None => decide(&key, question),
+        };
+        Ok(Decision { outcome, key: Some(key), revision })
     }
 
     /// The newest revision.
@@ -171,6 +185,19 @@ impl Authorizer {
             let record = self.store.get(id)?;
             Ok(record.map(|record| ResolvedKey::new(record, &self.policy)))
         })
+    }
+}
+
+/// Why a key that has proven itself is denied everything, if it is.
+fn check(key: &ResolvedKey, service: &str, now: Timestamp) -> Option<Reason> {
+    if !key.is_active() {
+        Some(Reason::KeyInactive)
+    } else if key.is_expired(now) {
+        Some(Reason::KeyExpired)
+    } else if key.service_name() != service_or_default(service) {
+        Some(Reason::ServiceMismatch)
+    } else {
+        None
     }
 }
 

@@ -15,12 +15,18 @@ pub struct Config {
     /// The operator token's file; `None` is `operator.token` in the data
     /// directory, made when it is missing.
     pub operator_token_file: Option<PathBuf>,
+    /// The key of digests; `None` is none.
+    pub pepper_file: Option<PathBuf>,
+    /// The key of digests before; its digests are accepted too.
+    pub previous_pepper_file: Option<PathBuf>,
     /// A policy file on top of the built-in policy.
     pub policy: Option<PathBuf>,
     /// Threads of the authorization path, at least 1.
     pub workers: usize,
     /// Resolved keys that the cache holds.
     pub cache_capacity: u64,
+    /// How often last-used times and counts are written.
+    pub usage_flush_interval: Duration,
     /// How long calls in flight may take after SIGTERM.
     pub drain_timeout: Duration,
 }

@@ -11,20 +11,23 @@
 //! schemes that no key has any more.
 
 use std::{
+    collections::HashMap,
     fmt, fs, io,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use sha2::Digest as _;
+use tokio::sync::Notify;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
-    record::KeyRecord,
+    record::{KeyRecord, SecretRecord},
     token::{self, KeyId, Malformed},
 };
 
@@ -110,7 +113,27 @@ struct Schemes {
     known: Vec<Known>,
     /// Secrets whose text is not one of ours.
     foreign: AtomicU64,
+    /// Digests to be made anew, by key and secret.
+    renewals: Mutex<HashMap<(KeyId, u32), (Scheme, Digest)>>,
+    renewal: Notify,
 }
+
+/// A secret that was used, and whose digest is to be made anew in the scheme in
+/// force.
+#[derive(Copy, Clone, Debug)]
+pub struct Renewal {
+    /// Its key.
+    pub id: KeyId,
+    /// The secret's number.
+    pub number: u32,
+    /// How the new digest was made.
+    pub scheme: Scheme,
+    /// The new digest.
+    pub digest: Digest,
+}
+
+/// Renewals that wait; those beyond are asked for again at the next use.
+const MAX_RENEWALS: usize = 4096;
 
 #[derive(Debug)]
 struct Known {
@@ -131,7 +154,12 @@ impl Digester {
             }
         }
         known.push(Known { scheme: Scheme::Sha256, pepper: None, secrets: AtomicU64::new(0) });
-        Self(Arc::new(Schemes { known, foreign: AtomicU64::new(0) }))
+        Self(Arc::new(Schemes {
+            known,
+            foreign: AtomicU64::new(0),
+            renewals: Mutex::default(),
+            renewal: Notify::new(),
+        }))
     }
 
     /// The scheme in force.
@@ -198,6 +226,39 @@ impl Digester {
                         counter.fetch_sub(1, Ordering::SeqCst);
                     }
                 }
+            }
+        }
+    }
+
+    /// Asks for a new digest of `secret`, the one of key `id` that `presented` has
+    /// proven, if it is not in the scheme in force. Takes no time when it is.
+    pub fn renew(&self, id: KeyId, secret: &SecretRecord, presented: &Presented) {
+        let (scheme, digest) = presented.digests.current();
+        if secret.scheme == scheme {
+            return;
+        }
+        let mut renewals = self.0.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewals.len() < MAX_RENEWALS {
+            renewals.insert((id, secret.number), (scheme, digest));
+            self.0.renewal.notify_one();
+        }
+    }
+
+    /// What was asked for; waits until there is something.
+    pub async fn renewals(&self) -> Vec<Renewal> {
+        loop {
+            self.0.renewal.notified().await;
+            let asked = std::mem::take(
+                &mut *self.0.renewals.lock().unwrap_or_else(PoisonError::into_inner),
+            );
+            if !asked.is_empty() {
+                let renewals = asked.into_iter().map(|((id, number), (scheme, digest))| Renewal {
+                    id,
+                    number,
+                    scheme,
+                    digest,
+                });
+                return renewals.collect();
             }
         }
     }
@@ -317,6 +378,21 @@ impl PepperId {
     /// What is stored.
     pub fn as_bytes(&self) -> &[u8; 8] {
         &self.0
+    }
+}
+
+/// The text is not that of a fingerprint.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the fingerprint of a pepper, 16 hexadecimal digits")]
+pub struct NotPepperId;
+
+impl FromStr for PepperId {
+    type Err = NotPepperId;
+
+    fn from_str(text: &str) -> Result<Self, NotPepperId> {
+        let number = u64::from_str_radix(text, 16).map_err(|_| NotPepperId)?;
+        let id = Self(number.to_be_bytes());
+        if id.to_string() == text { Ok(id) } else { Err(NotPepperId) }
     }
 }
 

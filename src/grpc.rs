@@ -9,6 +9,7 @@ mod authorize;
 mod bearer;
 mod codec;
 mod convert;
+mod import;
 mod peer;
 
 pub use self::{admin::Admin, authorize::Authorization, codec::Codec, convert::hex, peer::Peer};

@@ -8,13 +8,16 @@
 
 mod edit;
 mod fields;
+mod import;
 mod list;
 mod powers;
+mod renew;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use self::edit::{Attempt, Refusals};
 pub use self::{
+    import::{Imported, ImportedKey},
     list::{Filter, MAX_PAGE, Page, PageRequest},
     powers::{Caller, Identity, Powers},
 };
@@ -22,6 +25,7 @@ use crate::{
     change::{ChangeKind, Effect, Refusal},
     clock::{Clock, Timestamp},
     digest::Digester,
+    expiration::Expiration,
     policy::{Policy, service_or_default},
     record::{KeyRecord, MAX_SECRETS, SecretRecord},
     store::{CommitError, Committed, Reader, Store, StoreError, Summary},
@@ -73,8 +77,8 @@ pub struct NewKey {
     pub service: String,
     /// Required.
     pub role: String,
-    /// `None`: lifetime.
-    pub expires: Option<Timestamp>,
+    /// Lifetime by default.
+    pub expires: Expiration,
     /// Switched off from the beginning.
     pub inactive: bool,
     /// Empty: the caller's team.
@@ -98,8 +102,8 @@ pub struct Patch {
     pub role: Option<String>,
     /// All grants.
     pub grants: Option<Vec<String>>,
-    /// The expiration; `Some(None)` is lifetime.
-    pub expires: Option<Option<Timestamp>>,
+    /// The expiration.
+    pub expires: Option<Expiration>,
     /// Switched on or off.
     pub active: Option<bool>,
     /// The subject; empty is the key's id.
@@ -133,6 +137,34 @@ impl From<StoreError> for KeyringError {
     }
 }
 
+impl NewKey {
+    /// The record of this key, as the caller of `change` asks for it.
+    fn record(&self, change: &edit::Edit<'_>, secret: SecretRecord) -> Result<KeyRecord, Refusal> {
+        let or = |text: &String, other: &str| {
+            if text.is_empty() { other.to_owned() } else { text.clone() }
+        };
+        Ok(KeyRecord {
+            id: change.id,
+            name: self.name.clone(),
+            team: or(&self.team, change.powers.team().unwrap_or(DEFAULT_TEAM)),
+            service: service_or_default(&self.service).to_owned(),
+            role: self.role.clone(),
+            grants: fields::sorted(&self.grants),
+            active: !self.inactive,
+            expires: fields::resolved(self.expires, change.now)?,
+            created: change.now,
+            updated: change.now,
+            subject: or(&self.subject, change.id.as_str()),
+            description: self.description.clone(),
+            labels: self.labels.clone(),
+            created_by: change.powers.actor(),
+            revision: 0,
+            secrets: vec![secret],
+            imported: None,
+        })
+    }
+}
+
 impl Keyring {
     /// A keyring on `store`.
     pub fn new(
@@ -149,7 +181,14 @@ impl Keyring {
     /// # Errors
     /// [`Refusal::Unauthenticated`], or the store cannot be read.
     pub fn authenticate(&self, caller: &Caller) -> Result<Powers, CommitError> {
-        Powers::of(caller, &*self.store, &self.policy, self.clock.now())
+        let now = self.clock.now();
+        let powers = Powers::of(caller, &*self.store, &self.policy, now)?;
+        if let (Powers::Of(key), Identity::Key(presented)) = (&powers, &caller.identity)
+            && let Some(secret) = key.proven_by(&presented.digests, now)
+        {
+            self.digester.renew(key.id(), secret, presented);
+        }
+        Ok(powers)
     }
 
     /// Makes the digests of what callers present.
@@ -188,28 +227,7 @@ impl Keyring {
                         StoreError::Unavailable("the new key's id is taken; try again").into()
                     );
                 }
-                let or = |text: &String, other: &str| {
-                    if text.is_empty() { other.to_owned() } else { text.clone() }
-                };
-                let after = KeyRecord {
-                    id,
-                    name: new.name.clone(),
-                    team: or(&new.team, change.powers.team().unwrap_or(DEFAULT_TEAM)),
-                    service: service_or_default(&new.service).to_owned(),
-                    role: new.role.clone(),
-                    grants: fields::sorted(&new.grants),
-                    active: !new.inactive,
-                    expires: new.expires,
-                    created: change.now,
-                    updated: change.now,
-                    subject: or(&new.subject, id.as_str()),
-                    description: new.description.clone(),
-                    labels: new.labels.clone(),
-                    created_by: change.powers.actor(),
-                    revision: 0,
-                    secrets: vec![secret.clone()],
-                    imported: None,
-                };
+                let after = new.record(change, secret.clone())?;
                 change.admit(&after)?;
                 Ok(Effect::Put(Box::new(after)))
             })
@@ -255,7 +273,7 @@ impl Keyring {
         let attempt = Attempt { caller, right: "api_keys.update", kind: ChangeKind::Update, id };
         let edit = move |change: &edit::Edit<'_>| {
             let mut after = change.target(&etag)?.clone();
-            fields::apply(&mut after, &patch);
+            fields::apply(&mut after, &patch, change.now)?;
             after.secrets.retain(|secret| secret.is_live(change.now));
             after.updated = change.now;
             change.admit(&after)?;

@@ -15,7 +15,7 @@
 //! | [`cache`] | resolved keys in memory; no stale fill |
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
-//! | [`change`], [`record`], [`digest`], [`token`], [`clock`] | the nouns |
+//! | [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns |
 //! | `printable` | which characters people cannot see |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
@@ -54,6 +54,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod expiration;
 pub mod grpc;
 pub mod keyring;
 pub mod operator;

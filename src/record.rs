@@ -76,6 +76,8 @@ pub struct SecretRecord {
     pub created: Timestamp,
     /// The instant from which it is no longer accepted; `None` is with the key.
     pub expires: Option<Timestamp>,
+    /// The digest that an import brought, once `digest` is another.
+    pub imported_as: Option<(Scheme, Digest)>,
 }
 
 /// A stored form that is no record.
@@ -94,7 +96,8 @@ impl SecretRecord {
     pub fn new(token: &Token, number: u32, digester: &Digester, now: Timestamp) -> Self {
         let (scheme, digest) = digester.digest(token.reveal().as_bytes());
         let hint = token.hint().to_owned();
-        Self { number, scheme, digest, foreign: false, hint, created: now, expires: None }
+        let (created, expires, imported_as) = (now, None, None);
+        Self { number, scheme, digest, foreign: false, hint, created, expires, imported_as }
     }
 
     /// Whether it is accepted at `now`, as long as its key is.
@@ -116,9 +119,14 @@ impl KeyRecord {
         proven
     }
 
-    /// The digests that find it, because the texts do not name it.
+    /// The digests that find it, because the texts do not name it: those of the
+    /// texts, and those that it was imported by.
     pub fn foreign_digests(&self) -> impl Iterator<Item = &Digest> {
-        self.secrets.iter().filter(|secret| secret.foreign).map(|secret| &secret.digest)
+        let foreign = self.secrets.iter().filter(|secret| secret.foreign);
+        foreign.flat_map(|secret| {
+            let imported_as = secret.imported_as.as_ref().map(|(_, digest)| digest);
+            std::iter::once(&secret.digest).chain(imported_as)
+        })
     }
 
     /// From when on its use is known, if use is tracked since then.
@@ -223,6 +231,13 @@ impl SecretRecord {
             pepper,
             number: self.number,
             foreign: self.foreign,
+            imported_scheme: match self.imported_as {
+                None => DigestScheme::Unspecified,
+                Some((Scheme::Sha256, _)) => DigestScheme::Sha256,
+                Some((Scheme::Blake3 | Scheme::Keyed(_), _)) => DigestScheme::Blake3,
+            }
+            .into(),
+            imported_digest: self.imported_as.iter().flat_map(|(_, d)| *d.as_bytes()).collect(),
         }
     }
 
@@ -233,17 +248,28 @@ impl SecretRecord {
             (DigestScheme::Sha256, None) => Scheme::Sha256,
             _ => return Err(RecordError::Field("digest scheme")),
         };
-        let digest = stored.digest.try_into().map_err(|_| RecordError::Field("digest"))?;
+        let imported_as = match (stored.imported_scheme(), stored.imported_digest.as_slice()) {
+            (DigestScheme::Unspecified, []) => None,
+            (DigestScheme::Blake3, digest) => Some((Scheme::Blake3, read(digest)?)),
+            (DigestScheme::Sha256, digest) => Some((Scheme::Sha256, read(digest)?)),
+            _ => return Err(RecordError::Field("imported digest")),
+        };
         Ok(Self {
             number: stored.number,
             scheme,
-            digest: Digest::from_bytes(digest),
+            digest: read(&stored.digest)?,
             foreign: stored.foreign,
             hint: stored.hint,
             created: Timestamp(stored.create_ms),
             expires: stored.expire_ms.map(Timestamp),
+            imported_as,
         })
     }
+}
+
+fn read(digest: &[u8]) -> Result<Digest, RecordError> {
+    let bytes = digest.try_into().map_err(|_| RecordError::Field("digest"))?;
+    Ok(Digest::from_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 mod connection;
 mod limits;
 mod listener;
+mod pepper;
 mod worker;
 
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
@@ -24,13 +25,14 @@ use self::connection::Open;
 pub use self::{
     connection::Socket,
     listener::{BindError, Listener},
+    pepper::PepperMismatch,
     worker::{Drain, Workers},
 };
 use crate::{
     authorizer::Authorizer,
     clock::Clock,
     config::{Address, Config},
-    digest::Digester,
+    digest::{Digester, Pepper, PepperError},
     grpc::{Admin, Authorization},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
@@ -44,7 +46,7 @@ use crate::{
         },
     },
     policy::{Policy, PolicyError},
-    store::{Embedded, Failure, OpenError, Recovery, Store as _},
+    store::{Embedded, Failure, OpenError, Recovery, Store as _, StoreError},
 };
 
 const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
@@ -57,6 +59,7 @@ const ADMIN: [&str; 3] = [
 /// A sidecar that is bound and ready to run.
 pub struct Server {
     store: Arc<Embedded>,
+    keyring: Keyring,
     authorization: Bound,
     admin: Bound,
     health: Health,
@@ -103,6 +106,15 @@ pub enum ServerError {
     /// No operator token in the data directory.
     #[error(transparent)]
     OperatorToken(#[from] OperatorTokenError),
+    /// A pepper file cannot be used: configuration.
+    #[error(transparent)]
+    PepperFile(#[from] PepperError),
+    /// The pepper is not the data's: configuration.
+    #[error(transparent)]
+    Pepper(#[from] PepperMismatch),
+    /// A key could not be read.
+    #[error("the keys could not be read")]
+    Read(#[from] StoreError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -122,7 +134,10 @@ pub enum ServerError {
 impl ServerError {
     /// Whether the mistake is in the configuration, not in the world.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Policy(_) | Self::OperatorTokenFile(_))
+        matches!(
+            self,
+            Self::Policy(_) | Self::OperatorTokenFile(_) | Self::PepperFile(_) | Self::Pepper(_)
+        )
     }
 }
 
@@ -145,6 +160,9 @@ impl Server {
         });
         // Configuration is read before anything is made.
         let named = named.transpose()?;
+        let pepper = |path: &Option<PathBuf>| path.as_deref().map(Pepper::read).transpose();
+        let digester =
+            Digester::new(pepper(&config.pepper_file)?, pepper(&config.previous_pepper_file)?);
         let store = Arc::new(Embedded::open(&config.data_dir)?);
         let (operator, operator_token_file) = match named {
             Some(named) => named,
@@ -153,7 +171,7 @@ impl Server {
                 (OperatorToken::read_or_generate(&path)?, path)
             }
         };
-        let digester = Digester::new(None, None);
+        pepper::check(&store, &digester, &config.data_dir)?;
         let authorizer = Arc::new(Authorizer::new(
             store.clone(),
             Arc::clone(&policy),
@@ -162,7 +180,7 @@ impl Server {
             clock.clone(),
         ));
         let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester, clock.clone());
-        let admin = Admin::new(keyring, Arc::clone(&authorizer), operator, clock.now());
+        let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator, clock.now());
 
         let health = Health::new();
         let authorization = Bound {
@@ -186,7 +204,7 @@ impl Server {
             workers: config.workers,
         };
         let (workers, drain_timeout) = (config.workers, config.drain_timeout);
-        Ok(Self { store, authorization, admin, health, workers, drain_timeout, started })
+        Ok(Self { store, keyring, authorization, admin, health, workers, drain_timeout, started })
     }
 
     /// What to tell people.
@@ -200,7 +218,8 @@ impl Server {
     /// # Errors
     /// [`ServerError::Store`] when the store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { store, authorization, admin, health, workers, drain_timeout, .. } = self;
+        let Self { store, keyring, authorization, admin, health, workers, drain_timeout, .. } =
+            self;
         let (draining, drain) = watch::channel(None);
         let workers =
             Workers::start(workers, &authorization.routes, &drain).map_err(ServerError::Workers)?;
@@ -227,6 +246,8 @@ impl Server {
             }));
         }
 
+        let renewing = tokio::spawn(renew(keyring));
+
         let result = tokio::select! {
             () = stop => Ok(()),
             failure = store.failed() => Err(ServerError::Store(failure)),
@@ -237,8 +258,22 @@ impl Server {
         health.end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
         let _ = tokio::join!(drained, admin_server);
+        renewing.abort();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
         result
+    }
+}
+
+/// Makes digests anew as they are asked for, as long as it is let.
+async fn renew(keyring: Keyring) {
+    loop {
+        let renewals = keyring.digester().renewals().await;
+        if let Err(error) = keyring.renew(renewals).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "digests could not be made anew; their keys' next use tries again"
+            );
+        }
     }
 }
 

@@ -144,6 +144,47 @@ impl fmt::Debug for KeyId {
     }
 }
 
+/// Whether the text of a key stands somewhere in `text`, or an operator token that
+/// we generated.
+pub fn holds_secret(text: &str) -> bool {
+    redacted(text).is_some()
+}
+
+/// `text` with every secret in it replaced by `…`; `None` when there is none.
+pub fn redacted(text: &str) -> Option<String> {
+    let mut clean = String::new();
+    let mut rest = text;
+    while let Some(at) = [KEY_BEGINS, OPERATOR_BEGINS]
+        .iter()
+        .filter_map(|(prefix, len)| secret_at(rest, prefix, *len))
+        .min_by_key(|(at, _)| *at)
+    {
+        let (start, end) = at;
+        clean.push_str(rest.get(..start)?);
+        clean.push('…');
+        rest = rest.get(end..)?;
+    }
+    if clean.is_empty() && rest.len() == text.len() {
+        return None;
+    }
+    clean.push_str(rest);
+    Some(clean)
+}
+
+/// A key's text begins so, and so many characters that can be its secret follow.
+const KEY_BEGINS: (&str, usize) = ("octv_", ID_LEN + 1 + SECRET_LEN);
+const OPERATOR_BEGINS: (&str, usize) = ("octo_", 32);
+
+/// Where a secret that begins with `prefix` stands in `text`.
+fn secret_at(text: &str, prefix: &str, len: usize) -> Option<(usize, usize)> {
+    text.match_indices(prefix).find_map(|(at, _)| {
+        let behind = text.get(at + prefix.len()..)?;
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let part = behind.find(|c| !is_part(c)).unwrap_or(behind.len());
+        (part >= len).then_some((at, at + prefix.len() + part))
+    })
+}
+
 /// Fills `out` with base62 characters, each equally likely: bytes of 248 and
 /// above are thrown away (62 × 4 = 248).
 ///

@@ -73,6 +73,17 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_OPERATOR_TOKEN_FILE")]
     pub operator_token_file: Option<PathBuf>,
 
+    /// Digest keys with the pepper in FILE, 32 to 4096 bytes that are kept away from the data
+    /// directory: who has only that can try no guess. Once there is one, a start without it is
+    /// refused [default: no pepper]
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_PEPPER_FILE")]
+    pub pepper_file: Option<PathBuf>,
+
+    /// Accept keys that were digested with the pepper in FILE, too, and digest each anew when it is
+    /// used: for the change from one pepper to another, or to none [default: none]
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_PREVIOUS_PEPPER_FILE")]
+    pub previous_pepper_file: Option<PathBuf>,
+
     /// Add the services, roles and actions of FILE (TOML) to the built-in AI CMS policy, or replace
     /// it [default: the built-in policy alone]
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_POLICY")]
@@ -85,6 +96,16 @@ pub struct ServeArgs {
     /// Keep at most N resolved keys in memory
     #[arg(long, value_name = "N", env = "OCTAVIA_AUTHZ_CACHE_CAPACITY", default_value = "100000")]
     pub cache_capacity: NonZeroU64,
+
+    /// Write last-used times and counts to the disk as often as DURATION, `100ms` to `1h`
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "OCTAVIA_AUTHZ_USAGE_FLUSH_INTERVAL",
+        default_value = "5s",
+        value_parser = flush_interval
+    )]
+    pub usage_flush_interval: Duration,
 
     /// After SIGTERM, let calls in flight take as long as DURATION, such as `500ms` or `10s`
     #[arg(
@@ -118,6 +139,13 @@ fn address_or_none(text: &str) -> Result<AdminAddress, crate::config::InvalidAdd
     if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
 }
 
+fn flush_interval(text: &str) -> anyhow::Result<Duration> {
+    let interval = time::parse_timeout(text)?;
+    let fits = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval);
+    anyhow::ensure!(fits, "must be 100ms to 1h");
+    Ok(interval)
+}
+
 impl ServeArgs {
     fn config(self) -> anyhow::Result<Config> {
         let mut admin_listen = Vec::new();
@@ -136,7 +164,10 @@ impl ServeArgs {
             listen: self.listen,
             admin_listen,
             operator_token_file: self.operator_token_file,
+            pepper_file: self.pepper_file,
+            previous_pepper_file: self.previous_pepper_file,
             policy: self.policy,
+            usage_flush_interval: self.usage_flush_interval,
             workers: workers.map_or(1, NonZeroUsize::get),
             cache_capacity: self.cache_capacity.get(),
             drain_timeout: self.drain_timeout,

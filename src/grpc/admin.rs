@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{bearer, convert};
+use super::{bearer, convert, import};
 use crate::{
-    authorizer::Authorizer,
+    authorizer::{Authorizer, Question},
     clock::Timestamp,
     keyring::{Caller, Keyring, Powers, Rotated},
     operator::OperatorToken,
     pb::v1::{
-        BackupRequest, BackupResponse, BatchRevokeApiKeysRequest, BatchRevokeApiKeysResponse,
-        CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse,
-        GetApiKeyRightsRequest, GetApiKeyRightsResponse, GetStatusRequest, GetStatusResponse,
-        ImportApiKeysRequest, ImportApiKeysResponse, ListApiKeysRequest, ListApiKeysResponse,
+        AuthorizeRequest, BackupRequest, BackupResponse, BatchRevokeApiKeysRequest,
+        BatchRevokeApiKeysResponse, CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest,
+        GetApiKeyResponse, GetApiKeyRightsRequest, GetApiKeyRightsResponse, GetStatusRequest,
+        GetStatusResponse, ImportApiKeysRequest, ListApiKeysRequest, ListApiKeysResponse,
         ListRolesRequest, ListRolesResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
         RotateApiKeyRequest, RotateApiKeyResponse, SimulateAuthorizeRequest,
         SimulateAuthorizeResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
@@ -113,7 +113,7 @@ impl ApiKeyService for Admin {
         let updated = updated.map_err(convert::status)?;
         Ok(Response::new(UpdateApiKeyResponse {
             api_key: Some(convert::api_key(&updated.after)),
-            right_changes: Vec::new(),
+            right_changes: convert::right_changes(self.keyring.policy(), &updated),
         }))
     }
 
@@ -146,30 +146,68 @@ impl ApiKeyService for Admin {
 
     async fn batch_revoke_api_keys(
         &self,
-        _request: Request<BatchRevokeApiKeysRequest>,
+        request: Request<BatchRevokeApiKeysRequest>,
     ) -> Result<Response<BatchRevokeApiKeysResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = self.caller(&request)?;
+        let BatchRevokeApiKeysRequest { ids, dry_run } = request.into_inner();
+        convert::check_batch(&ids)?;
+        self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))?;
+        // Side by side, to be made durable together.
+        let mut revocations = JoinSet::new();
+        for (index, id) in ids.into_iter().enumerate() {
+            let (keyring, caller) = (self.keyring.clone(), caller.clone());
+            revocations.spawn(async move {
+                let revoked = keyring.revoke(caller, &id, String::new(), dry_run).await;
+                (index, convert::revoke_outcome(id, revoked))
+            });
+        }
+        let mut outcomes = revocations.join_all().await;
+        outcomes.sort_unstable_by_key(|(index, _)| *index);
+        let outcomes: Vec<_> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+        let revoked = outcomes.iter().filter(|outcome| outcome.api_key.is_some()).count();
+        let revoked_count = u32::try_from(revoked).unwrap_or(u32::MAX);
+        Ok(Response::new(BatchRevokeApiKeysResponse { outcomes, revoked_count }))
     }
+
+    type ImportApiKeysStream = import::Answers;
 
     async fn import_api_keys(
         &self,
-        _request: Request<Streaming<ImportApiKeysRequest>>,
-    ) -> Result<Response<ImportApiKeysResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        request: Request<Streaming<ImportApiKeysRequest>>,
+    ) -> Result<Response<Self::ImportApiKeysStream>, Status> {
+        let caller = self.caller(&request)?;
+        self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))?;
+        let answers = import::answers(self.keyring.clone(), caller, request.into_inner());
+        Ok(Response::new(answers))
     }
 
     async fn simulate_authorize(
         &self,
-        _request: Request<SimulateAuthorizeRequest>,
+        request: Request<SimulateAuthorizeRequest>,
     ) -> Result<Response<SimulateAuthorizeResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = self.caller(&request)?;
+        let SimulateAuthorizeRequest { id, action, service, resource } = request.into_inner();
+        let key = self.keyring.get(&caller, &id).map_err(convert::status)?;
+        let request = AuthorizeRequest { action, service, resource, ..Default::default() };
+        let question =
+            convert::question(&request).map_err(|invalid| convert::invalid_argument(&invalid))?;
+        let decision = self.authorizer.simulate(key.id, &question);
+        let decision = decision.map_err(|error| convert::unavailable(&error))?;
+        let decision = Some(convert::response(&decision));
+        Ok(Response::new(SimulateAuthorizeResponse { decision }))
     }
 
     async fn get_api_key_rights(
         &self,
-        _request: Request<GetApiKeyRightsRequest>,
+        request: Request<GetApiKeyRightsRequest>,
     ) -> Result<Response<GetApiKeyRightsResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        let caller = self.caller(&request)?;
+        let id = request.into_inner().id;
+        let key = self.keyring.get(&caller, &id).map_err(convert::status)?;
+        let question = Question { service: &key.service, ..Question::default() };
+        let state = self.authorizer.simulate(key.id, &question);
+        let state = state.map_err(|error| convert::unavailable(&error))?;
+        Ok(Response::new(convert::key_rights(&state, self.keyring.policy(), key)))
     }
 }
 

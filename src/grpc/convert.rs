@@ -7,30 +7,38 @@ mod outcome;
 mod status;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Duration,
 };
 
 use tonic::Status;
 
 pub(super) use self::{
-    outcome::{introspection, reason, response},
+    outcome::{introspection, key_rights, reason, response},
     status::{Violations, invalid_argument, oversize, status, unavailable, violation},
 };
 use crate::{
     authorizer::Question,
     change::{FieldViolation, Refusal},
     clock::Timestamp,
-    keyring::{Filter, NewKey, Page, PageRequest, Patch},
-    pb::v1::{
-        ActionInfo, ApiKey, AuthorizeRequest, CreateApiKeyRequest, KeySecret, KeyStatus,
-        ListApiKeysRequest, ListApiKeysResponse, ListRolesResponse, Role, RoleCondition,
-        ServiceRoles, UpdateApiKeyRequest,
+    digest::{Digest, Scheme},
+    expiration::{Expiration, ExpirationError},
+    keyring::{Filter, ImportedKey, KeyringError, NewKey, Page, PageRequest, Patch, Updated},
+    pb::{
+        self,
+        v1::{
+            ActionInfo, ActionRight, ApiKey, AuthorizeRequest, CreateApiKeyRequest,
+            ImportApiKeysRequest, KeySecret, KeyStatus, ListApiKeysRequest, ListApiKeysResponse,
+            ListRolesResponse, RevokeOutcome, RightChange, Role, RoleCondition, ServiceRoles,
+            UpdateApiKeyRequest, imported_key::Digest as Given,
+        },
     },
-    policy::{Attributes, Policy, Service},
+    policy::{Attributes, Policy, Right, Service},
     record::{KeyRecord, SecretRecord},
 };
 
+/// The most keys in one request.
+const MAX_BATCH: usize = 1000;
 /// The longest name of a service or action.
 pub(super) const MAX_NAME: usize = 128;
 /// The longest attribute, its name or value, and the longest correlation id.
@@ -94,7 +102,7 @@ pub(super) fn new_key(request: CreateApiKeyRequest) -> Result<NewKey, Status> {
     let mut found = Violations::default();
     let new = NewKey {
         inactive: found.check(request.status().is_inactive("status", request.status)),
-        expires: found.check(request.expire_time.map(instant).transpose()),
+        expires: found.check(expires(request.expire_time, &request.expiration)),
         name: request.name,
         service: request.service,
         role: request.role,
@@ -111,6 +119,12 @@ pub(super) fn new_key(request: CreateApiKeyRequest) -> Result<NewKey, Status> {
 pub(super) fn patch(request: UpdateApiKeyRequest) -> Result<Patch, Status> {
     let paths = request.update_mask.map(|mask| mask.paths).unwrap_or_default();
     let key = request.api_key.unwrap_or_default();
+    if !request.expiration.is_empty() && !paths.iter().any(|path| path == "expire_time") {
+        return Err(invalid_argument(&violation(
+            "update_mask",
+            "must name `expire_time` when `expiration` is given",
+        )));
+    }
     if paths.is_empty() {
         return Err(invalid_argument(&violation(
             "update_mask",
@@ -125,7 +139,7 @@ pub(super) fn patch(request: UpdateApiKeyRequest) -> Result<Patch, Status> {
             "role" => patch.role = Some(key.role.clone()),
             "grants" => patch.grants = Some(key.grants.clone()),
             "expire_time" => {
-                patch.expires = Some(found.check(key.expire_time.map(instant).transpose()));
+                patch.expires = Some(found.check(expires(key.expire_time, &request.expiration)));
             }
             "status" if key.status == KeyStatus::Unspecified as i32 => {
                 found.add(violation("status", "must be ACTIVE or INACTIVE"));
@@ -145,6 +159,138 @@ pub(super) fn patch(request: UpdateApiKeyRequest) -> Result<Patch, Status> {
         }
     }
     found.admit(patch)
+}
+
+/// An expiration in either of its two forms; neither is lifetime.
+fn expires(time: Option<prost_types::Timestamp>, text: &str) -> Result<Expiration, FieldViolation> {
+    match (time, text) {
+        (None, "") => Ok(Expiration::Lifetime),
+        (Some(time), "") => instant("expire_time", time).map(Expiration::At),
+        (None, text) => text
+            .parse()
+            .map_err(|error: ExpirationError| violation("expiration", error.to_string())),
+        (Some(_), _) => Err(violation("expiration", "give it or `expire_time`, not both")),
+    }
+}
+
+/// Refuses a batch that is empty, too large, or names a key twice.
+pub(super) fn check_batch(ids: &[String]) -> Result<(), Status> {
+    let problem = if ids.is_empty() {
+        "must name at least one key".to_owned()
+    } else if ids.len() > MAX_BATCH {
+        format!("names {} keys; at most {MAX_BATCH}: send several batches", ids.len())
+    } else {
+        let mut seen = HashSet::new();
+        match ids.iter().find(|id| !seen.insert(*id)) {
+            None => return Ok(()),
+            Some(id) => format!("names `{}` twice", shown(id)),
+        }
+    };
+    Err(invalid_argument(&violation("ids", problem)))
+}
+
+/// What became of a key that was to be revoked.
+pub(super) fn revoke_outcome(
+    id: String,
+    revoked: Result<KeyRecord, KeyringError>,
+) -> RevokeOutcome {
+    match revoked {
+        Ok(key) => RevokeOutcome { id, api_key: Some(api_key(&key)), ..Default::default() },
+        Err(error) => {
+            let status = status(error);
+            let (code, message) = (status.code().into(), status.message().to_owned());
+            RevokeOutcome { id, api_key: None, code, message }
+        }
+    }
+}
+
+/// Refuses a message of too many keys.
+pub(super) fn check_import(message: &ImportApiKeysRequest) -> Result<(), Status> {
+    let keys = message.keys.len();
+    if keys <= MAX_BATCH {
+        return Ok(());
+    }
+    let problem = format!("holds {keys} keys; at most {MAX_BATCH}: send several messages");
+    Err(invalid_argument(&violation("keys", problem)))
+}
+
+/// A key to take over.
+pub(super) fn imported_key(key: pb::v1::ImportedKey) -> Result<ImportedKey, Status> {
+    let mut found = Violations::default();
+    let digest = match &key.digest {
+        Some(Given::Sha256(hex)) => digest("sha256", hex).map(|digest| (Scheme::Sha256, digest)),
+        Some(Given::Blake3(hex)) => digest("blake3", hex).map(|digest| (Scheme::Blake3, digest)),
+        None => Err(violation("digest", "give the `sha256` or `blake3` of the key's text")),
+    };
+    let (scheme, digest) = match digest {
+        Ok(digest) => digest,
+        Err(violation) => return Err(invalid_argument(&violation)),
+    };
+    let id = match key.id.as_str() {
+        "" => Ok(None),
+        id => id.parse().map(Some).map_err(|_| {
+            violation("id", "must be the 10 characters after `octv_` in the key's text, or empty")
+        }),
+    };
+    let mut time = |field, at: Option<prost_types::Timestamp>| {
+        found.check(at.map(|at| instant(field, at)).transpose())
+    };
+    let created = time("create_time", key.create_time);
+    let last_used = time("last_used_time", key.last_used_time);
+    let new = NewKey {
+        inactive: found.check(key.status().is_inactive("status", key.status)),
+        expires: found.check(expires(key.expire_time, "")),
+        name: key.name,
+        service: key.service,
+        role: key.role,
+        team: key.team,
+        grants: key.grants,
+        subject: key.subject,
+        description: key.description,
+        labels: sorted(key.labels),
+    };
+    let id = found.check(id);
+    found.admit(ImportedKey { new, scheme, digest, id, hint: key.hint, created, last_used })
+}
+
+/// A digest in hexadecimal digits.
+fn digest(field: &'static str, hex: &str) -> Result<Digest, FieldViolation> {
+    let wrong = || violation(field, "must be 64 hexadecimal digits");
+    // Not what blake3 takes: it would accept uppercase only in parts.
+    let hash = blake3::Hash::from_hex(hex.to_ascii_lowercase()).map_err(|_| wrong())?;
+    Ok(Digest::from_bytes(*hash.as_bytes()))
+}
+
+/// The actions to which a key's right changes.
+pub(super) fn right_changes(policy: &Policy, updated: &Updated) -> Vec<RightChange> {
+    let Some(service) = policy.service(&updated.after.service) else { return Vec::new() };
+    let before = policy.rights(&updated.before).unwrap_or_default();
+    let after = policy.rights(&updated.after).unwrap_or_default();
+    let changes = service.actions().iter().filter_map(|action| {
+        let id = service.action(action.name())?;
+        let (before, after) = (before.right(id), after.right(id));
+        (before != after).then(|| RightChange {
+            action: action.name().to_owned(),
+            before: Some(action_right(before)),
+            after: Some(action_right(after)),
+        })
+    });
+    changes.collect()
+}
+
+fn action_right(right: Right) -> ActionRight {
+    let conditions = match right {
+        Right::When(conditions) => {
+            conditions.iter().map(|condition| condition.name().to_owned()).collect()
+        }
+        Right::Always | Right::Never => Vec::new(),
+    };
+    ActionRight { allowed: right == Right::Always, conditions }
+}
+
+/// Text of a caller in a message to it.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
 
 const UPDATABLE: &str =
@@ -303,14 +449,14 @@ pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
 }
 
 /// The instant of a wire timestamp, to the millisecond below.
-fn instant(at: prost_types::Timestamp) -> Result<Timestamp, FieldViolation> {
+fn instant(field: &'static str, at: prost_types::Timestamp) -> Result<Timestamp, FieldViolation> {
     let millis =
         at.seconds.checked_mul(1000).and_then(|ms| ms.checked_add(i64::from(at.nanos / 1_000_000)));
     let in_range = (0..1_000_000_000).contains(&at.nanos);
     millis
         .filter(|_| in_range)
         .map(Timestamp)
-        .ok_or_else(|| violation("expire_time", "is not a valid timestamp"))
+        .ok_or_else(|| violation(field, "is not a valid timestamp"))
 }
 
 /// Bytes as lowercase hex.

@@ -139,7 +139,8 @@ impl Keyring {
     }
 }
 
-fn change(
+/// A change by whoever has `powers`.
+pub(super) fn change(
     kind: ChangeKind,
     time: Timestamp,
     origin: Origin,
@@ -192,7 +193,7 @@ impl Default for Refusals {
 impl Refusals {
     /// Whether another refusal of `actor` is to be recorded: then how many before
     /// it were not.
-    fn admit(&self, actor: Actor, now: Timestamp) -> Option<u64> {
+    pub(super) fn admit(&self, actor: Actor, now: Timestamp) -> Option<u64> {
         let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let full = || Bucket { left: BURST, refilled: now, unrecorded: 0 };
         let bucket = buckets.entry(actor).or_insert_with(full);

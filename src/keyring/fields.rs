@@ -6,19 +6,22 @@
 
 use std::collections::BTreeSet;
 
-use super::Patch;
+use super::{ImportedKey, Patch};
 use crate::{
     change::{FieldViolation, Refusal},
     clock::Timestamp,
+    expiration::Expiration,
     policy::{Policy, Service},
     printable::is_unprintable,
     record::KeyRecord,
+    token::holds_secret,
 };
 
 const MAX_NAME: usize = 128;
 const MAX_TEAM: usize = 63;
 const MAX_SUBJECT: usize = 256;
 const MAX_DESCRIPTION: usize = 1024;
+const MAX_HINT: usize = 32;
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_NAME: usize = 63;
 const MAX_LABEL_VALUE: usize = 256;
@@ -26,7 +29,7 @@ const MAX_LABEL_VALUE: usize = 256;
 const LAST_INSTANT: Timestamp = Timestamp(253_402_300_799_999);
 
 /// Puts the fields of `patch` into `key`.
-pub(super) fn apply(key: &mut KeyRecord, patch: &Patch) {
+pub(super) fn apply(key: &mut KeyRecord, patch: &Patch, now: Timestamp) -> Result<(), Refusal> {
     let set = |field: &mut String, value: &Option<String>| {
         if let Some(value) = value {
             field.clone_from(value);
@@ -43,7 +46,7 @@ pub(super) fn apply(key: &mut KeyRecord, patch: &Patch) {
         key.grants = sorted(grants);
     }
     if let Some(expires) = patch.expires {
-        key.expires = expires;
+        key.expires = resolved(expires, now)?;
     }
     if let Some(active) = patch.active {
         key.active = active;
@@ -51,6 +54,12 @@ pub(super) fn apply(key: &mut KeyRecord, patch: &Patch) {
     if let Some(labels) = &patch.labels {
         key.labels.clone_from(labels);
     }
+    Ok(())
+}
+
+/// The instant that `expires` stands for.
+pub(super) fn resolved(expires: Expiration, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
+    expires.resolve(now).map_err(|error| Refusal::field("expiration", error.to_string()))
 }
 
 /// Grants in the order in which they are kept.
@@ -93,6 +102,19 @@ pub(super) fn validate(
     if found.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(found.0)) }
 }
 
+/// Refuses what only an import says, if it is not valid.
+pub(super) fn validate_import(key: &ImportedKey, now: Timestamp) -> Result<(), Refusal> {
+    let mut found = Violations(Vec::new());
+    found.text("hint", &key.hint, MAX_HINT, "");
+    if key.created.is_some_and(|created| created > now) {
+        found.add("create_time", "must not be in the future");
+    }
+    if key.last_used.is_some_and(|used| used > now) {
+        found.add("last_used_time", "must not be in the future");
+    }
+    if found.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(found.0)) }
+}
+
 struct Violations(Vec<FieldViolation>);
 
 impl Violations {
@@ -108,6 +130,9 @@ impl Violations {
         }
         if text.chars().any(|c| is_unprintable(c) && !allowed.contains(c)) {
             self.add(field, "must not hold control characters");
+        }
+        if holds_secret(text) {
+            self.add(field, "must not hold the text of a key: it is shown and logged");
         }
     }
 

@@ -14,9 +14,13 @@ fn scheme() -> impl Strategy<Value = Scheme> {
 }
 
 fn secret() -> impl Strategy<Value = SecretRecord> {
-    let digest = (any::<[u8; 32]>(), scheme(), any::<bool>());
+    let imported = (any::<[u8; 32]>(), any::<bool>()).prop_map(|(digest, sha256)| {
+        let scheme = if sha256 { Scheme::Sha256 } else { Scheme::Blake3 };
+        (scheme, Digest::from_bytes(digest))
+    });
+    let digest = (any::<[u8; 32]>(), scheme(), any::<bool>(), option::of(imported));
     (any::<u32>(), digest, ".{0,4}", timestamp(), option::of(timestamp())).prop_map(
-        |(number, (digest, scheme, foreign), hint, created, expires)| SecretRecord {
+        |(number, (digest, scheme, foreign, imported_as), hint, created, expires)| SecretRecord {
             number,
             scheme,
             digest: Digest::from_bytes(digest),
@@ -24,6 +28,7 @@ fn secret() -> impl Strategy<Value = SecretRecord> {
             hint,
             created,
             expires,
+            imported_as,
         },
     )
 }

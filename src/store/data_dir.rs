@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{StateError, journal::JournalError};
+use crate::digest::PepperId;
 
 /// The data directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +142,29 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), OpenError> 
         File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
     };
     write().map_err(io_error("write", path))
+}
+
+/// The fingerprint of the pepper that the data in `dir` is digested with.
+pub(super) fn pepper_of(dir: &Path) -> Result<Option<PepperId>, OpenError> {
+    let path = dir.join("pepper");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
+    let pepper = text.trim_end().parse().map_err(|_| OpenError::Format(path))?;
+    Ok(Some(pepper))
+}
+
+/// Notes down the fingerprint of the pepper.
+pub(super) fn set_pepper(dir: &Path, pepper: Option<PepperId>) -> Result<(), OpenError> {
+    let path = dir.join("pepper");
+    match pepper {
+        Some(pepper) => write_durably(&path, format!("{pepper}\n").as_bytes()),
+        None => fs::remove_file(&path)
+            .and_then(|()| File::open(dir)?.sync_all())
+            .map_err(io_error("remove", &path)),
+    }
 }
 
 pub(super) fn journal_dir(dir: &Path) -> PathBuf {

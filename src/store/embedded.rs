@@ -16,13 +16,17 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     CommitError, Committed, Reader, Revision, Rule, Store, StoreError, Subscriber, Summary,
-    data_dir::{OpenError, io_error, take},
+    data_dir::{OpenError, io_error, pepper_of, set_pepper, take},
     journal::SEGMENT_LIMIT,
     recovery::{Recovery, recover},
     state::{Row, State, key_id},
     writer::{Failure, Job, Published, Writer},
 };
-use crate::{digest::Digest, record::KeyRecord, token::KeyId};
+use crate::{
+    digest::{Digest, PepperId},
+    record::KeyRecord,
+    token::KeyId,
+};
 
 /// Changes that wait for the writer; who comes then waits for a place.
 const QUEUE: usize = 1024;
@@ -82,6 +86,22 @@ impl Embedded {
     /// What opening had to do.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// The fingerprint of the pepper that new keys were last digested with.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn pepper(&self) -> Result<Option<PepperId>, OpenError> {
+        pepper_of(&self.dir)
+    }
+
+    /// Notes down the pepper that new keys are digested with from now on.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn set_pepper(&self, pepper: Option<PepperId>) -> Result<(), OpenError> {
+        set_pepper(&self.dir, pepper)
     }
 
     /// Waits until the store has stopped by itself, and says why. The process

@@ -26,6 +26,7 @@ use crate::{
     change::{Change, ChangeKind, Effect},
     pb::storage::{self, change::Effect as Stored},
     record::KeyRecord,
+    token::redacted,
 };
 
 /// At most so many changes share an fdatasync.
@@ -277,6 +278,10 @@ fn copy_of(error: &io::Error) -> io::Error {
     )
 }
 
+fn without_secrets(text: String) -> String {
+    redacted(&text).unwrap_or(text)
+}
+
 /// The form in which a change goes into the journal.
 pub(super) fn stored(
     change: &Change,
@@ -297,7 +302,8 @@ pub(super) fn stored(
         Effect::Remove => Stored::Removed(storage::Removed {}),
         Effect::Refuse { refusal, unrecorded } => Stored::Refused(storage::StoredRefusal {
             code: refusal.code(),
-            message: refusal.to_string(),
+            // It may quote what the caller gave.
+            message: without_secrets(refusal.to_string()),
             unrecorded: *unrecorded,
         }),
     };
@@ -307,7 +313,7 @@ pub(super) fn stored(
         kind: kind.into(),
         actor: change.origin.actor.to_string(),
         peer: change.origin.peer.clone(),
-        request_id: change.origin.request_id.clone(),
+        request_id: without_secrets(change.origin.request_id.clone()),
         key_id: change.key_id.map(|id| id.to_string()).unwrap_or_default(),
         team: change.team.clone(),
         service: change.service.clone(),

@@ -17,6 +17,7 @@ use octavia_authz::{
     authorizer::{Authorizer, Decision, Outcome, Question, Reason},
     clock::{Clock, Timestamp},
     digest::{Digest, Digester},
+    expiration::Expiration,
     keyring::{Caller, Identity, Keyring, NewKey, Patch},
     policy::{Attributes, Policy},
     record::KeyRecord,
@@ -324,7 +325,8 @@ async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
 async fn a_key_expires_on_the_millisecond_cached_or_not() {
     let parts = parts();
     let expires = Timestamp(NOW.0 + 60_000);
-    let new = NewKey { role: "writer".to_owned(), expires: Some(expires), ..NewKey::default() };
+    let new =
+        NewKey { role: "writer".to_owned(), expires: Expiration::At(expires), ..NewKey::default() };
     let (_, token) = parts.create(new).await;
     for warm in [false, true] {
         assert_eq!(parts.authorizer.cached_keys(), u64::from(warm));

@@ -2,8 +2,12 @@
 
 use crate::{
     authorizer::{Decision, Outcome, Reason},
-    pb::v1::{AuthorizeResponse, Condition, ConditionalAction, DecisionReason, IntrospectResponse},
-    policy::ConditionSet,
+    pb::v1::{
+        AuthorizeResponse, Condition, ConditionalAction, DecisionReason, GetApiKeyRightsResponse,
+        IntrospectResponse,
+    },
+    policy::{ConditionSet, Policy},
+    record::KeyRecord,
     resolved_key::ResolvedKey,
 };
 
@@ -53,23 +57,43 @@ pub(in crate::grpc) fn reason(outcome: Outcome) -> DecisionReason {
 
 /// What a valid key may do.
 pub(in crate::grpc) fn introspection(key: &ResolvedKey) -> IntrospectResponse {
-    let mut response = IntrospectResponse {
+    let (allowed_actions, conditional_actions) = rights(key);
+    IntrospectResponse {
         key: Some(super::api_key(key.record())),
+        allowed_actions,
+        conditional_actions,
         reason: DecisionReason::Allowed.into(),
-        ..IntrospectResponse::default()
-    };
-    if let Some(service) = key.service() {
-        response.allowed_actions =
-            service.names(key.rights().always()).map(str::to_owned).collect();
-        response.allowed_actions.sort();
-        let conditional = key.rights().conditional().map(|(action, needed)| ConditionalAction {
-            action: service.action_name(action).to_owned(),
-            conditions: conditions(needed, key.subject()),
-        });
-        response.conditional_actions = conditional.collect();
-        response.conditional_actions.sort_by(|a, b| a.action.cmp(&b.action));
     }
-    response
+}
+
+/// What the key may do of which `state` is the decision about no action.
+pub(in crate::grpc) fn key_rights(
+    state: &Decision,
+    policy: &Policy,
+    key: KeyRecord,
+) -> GetApiKeyRightsResponse {
+    let (allowed_actions, conditional_actions) = rights(&ResolvedKey::new(key, policy));
+    let reason = match state.outcome {
+        // There is no action without a name: all that comes before is in order.
+        Outcome::Deny(Reason::ActionUnknown) => Outcome::Allow,
+        other => other,
+    };
+    let reason = self::reason(reason).into();
+    GetApiKeyRightsResponse { allowed_actions, conditional_actions, reason }
+}
+
+/// The actions that are allowed, and those that are on conditions; sorted.
+fn rights(key: &ResolvedKey) -> (Vec<String>, Vec<ConditionalAction>) {
+    let Some(service) = key.service() else { return Default::default() };
+    let mut allowed: Vec<_> = service.names(key.rights().always()).map(str::to_owned).collect();
+    allowed.sort();
+    let conditional = key.rights().conditional().map(|(action, needed)| ConditionalAction {
+        action: service.action_name(action).to_owned(),
+        conditions: conditions(needed, key.subject()),
+    });
+    let mut conditional: Vec<_> = conditional.collect();
+    conditional.sort_by(|a, b| a.action.cmp(&b.action));
+    (allowed, conditional)
 }
 
 /// What each of `set` needs, as alternatives numbered from 1.

@@ -1,0 +1,63 @@
+//! New digests for secrets that were used and whose digest is outdated: of
+//! another pepper, or as an import brought it.
+//!
+//! INVARIANT: a digest is replaced only for a secret that was proven by the one it
+//! replaces; nothing else of its key changes. Called by the server's task.
+
+use super::Keyring;
+use crate::{
+    change::{Actor, Change, ChangeKind, Effect, Origin},
+    digest::{Renewal, Scheme},
+    record::KeyRecord,
+    store::CommitError,
+};
+
+impl Keyring {
+    /// Makes the digests of `renewals` those of their secrets.
+    ///
+    /// # Errors
+    /// [`CommitError`]: nothing was changed, and will be asked for at the next use.
+    pub async fn renew(&self, renewals: Vec<Renewal>) -> Result<(), CommitError> {
+        let clock = self.clock.clone();
+        let rule = move |reader: &dyn crate::store::Reader| {
+            let time = clock.now();
+            let mut changes: Vec<Change> = Vec::new();
+            for renewal in &renewals {
+                // A rule changes a key once; the other secret waits for its next use.
+                let seen = changes.iter().any(|change| change.key_id == Some(renewal.id));
+                let Some(before) = reader.get(renewal.id)?.filter(|_| !seen) else { continue };
+                let Some(after) = renewed(before, renewal) else { continue };
+                changes.push(Change {
+                    kind: ChangeKind::Redigest,
+                    time,
+                    origin: Origin {
+                        actor: Actor::System,
+                        peer: String::new(),
+                        request_id: String::new(),
+                    },
+                    key_id: Some(after.id),
+                    team: after.team.clone(),
+                    service: after.service.clone(),
+                    effect: Effect::Put(Box::new(after)),
+                });
+            }
+            Ok(changes)
+        };
+        self.store.commit(Box::new(rule)).await.map(drop)
+    }
+}
+
+/// `key` with the new digest; `None` when its secret is gone or up to date.
+fn renewed(mut key: KeyRecord, renewal: &Renewal) -> Option<KeyRecord> {
+    // INVARIANT: a number is given to one secret of a key only, ever.
+    let secret = key.secrets.iter_mut().find(|secret| secret.number == renewal.number)?;
+    if secret.scheme == renewal.scheme {
+        return None;
+    }
+    let was_imported = key.imported.is_some() && !matches!(secret.scheme, Scheme::Keyed(_));
+    if was_imported && secret.imported_as.is_none() {
+        secret.imported_as = Some((secret.scheme, secret.digest));
+    }
+    (secret.scheme, secret.digest) = (renewal.scheme, renewal.digest);
+    Some(key)
+}
