@@ -106,7 +106,11 @@ fn a_digest_of_another_length_is_refused() {
     let stored = StoredKey {
         id: "0123456789".to_owned(),
         created_by: "operator".to_owned(),
-        secrets: vec![StoredSecret { digest: vec![0; 31], ..StoredSecret::default() }],
+        secrets: vec![StoredSecret {
+            digest: vec![0; 31],
+            scheme: DigestScheme::Blake3.into(),
+            ..StoredSecret::default()
+        }],
         ..StoredKey::default()
     };
     let error = KeyRecord::decode(&stored.encode_to_vec()).unwrap_err();

@@ -190,7 +190,8 @@ async fn a_refusal_names_the_right_that_is_missing() {
     assert!(status.message().contains("operator"), "{status}");
     let mut maintenance = sidecar.maintenance_as(&sidecar.operator_token()).await;
     let status = maintenance.get_status(GetStatusRequest {}).await.unwrap().into_inner();
-    assert_eq!((status.key_count, status.revision, status.store.as_str()), (1, 1, "embedded"));
+    // The refusal is recorded, too.
+    assert_eq!((status.key_count, status.revision, status.store.as_str()), (1, 2, "embedded"));
     assert_eq!(status.version, env!("CARGO_PKG_VERSION"));
     assert_eq!(status.data_dir, sidecar.dir().display().to_string());
     sidecar.finish().await;
