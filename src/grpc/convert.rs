@@ -381,9 +381,22 @@ pub(super) fn secret(key: &KeyRecord, secret: &SecretRecord) -> KeySecret {
 
 /// How long a secret that was replaced is still accepted.
 pub(super) fn overlap(overlap: Option<prost_types::Duration>) -> Result<Duration, Status> {
-    let overlap = overlap.map(Duration::try_from).transpose();
-    let negative = |_| invalid_argument(&violation("overlap", "must be 0 to 90 days"));
+    let overlap = overlap.map(duration).transpose();
+    let negative = |NotDuration| invalid_argument(&violation("overlap", "must be 0 to 90 days"));
     Ok(overlap.map_err(negative)?.unwrap_or_default())
+}
+
+/// A wire duration is negative, or none.
+#[derive(Debug)]
+pub(super) struct NotDuration;
+
+/// A wire duration. (prost's own conversion panics on some.)
+pub(super) fn duration(wire: prost_types::Duration) -> Result<Duration, NotDuration> {
+    let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
+    match (u64::try_from(wire.seconds), nanos) {
+        (Ok(seconds), Some(nanos)) => Ok(Duration::new(seconds, nanos)),
+        _ => Err(NotDuration),
+    }
 }
 
 pub(super) fn page(page: Page) -> ListApiKeysResponse {

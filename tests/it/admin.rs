@@ -5,10 +5,12 @@ mod changes;
 mod decisions;
 mod expiry;
 mod fields;
+mod import;
 mod model;
 mod paging;
 mod powers;
 mod roles;
+mod rotation;
 
 use octavia_authz::pb::v1::{ApiKey, CreateApiKeyRequest, KeyStatus, UpdateApiKeyRequest};
 use prost_types::FieldMask;

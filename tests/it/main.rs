@@ -21,6 +21,7 @@ mod durable;
 mod golden;
 mod listeners;
 mod no_stale_allow;
+mod pepper;
 mod raw;
 mod real_input;
 mod sidecar;
