@@ -418,3 +418,6 @@ impl fmt::Display for Scheme {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

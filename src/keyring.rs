@@ -11,11 +11,12 @@ mod fields;
 mod import;
 mod list;
 mod powers;
+mod refusals;
 mod renew;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use self::edit::{Attempt, Refusals};
+use self::{edit::Attempt, refusals::Refusals};
 pub use self::{
     import::{Imported, ImportedKey},
     list::{Filter, MAX_PAGE, Page, PageRequest},

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Keyring, Powers, fields, powers::Caller};
 use crate::{
-    change::{Actor, Change, ChangeKind, Effect, Origin, Refusal},
+    change::{Change, ChangeKind, Effect, Origin, Refusal},
     clock::Timestamp,
     policy::Policy,
     record::KeyRecord,
@@ -168,46 +168,5 @@ pub(super) fn change(
         team: of(|key| &key.team, powers.team()),
         service: of(|key| &key.service, powers.service()),
         effect,
-    }
-}
-
-/// How often refusals are recorded: each actor's first [`BURST`], then one for
-/// each [`REFILL_MS`]. A credential alone must not fill the disk.
-pub(super) struct Refusals(std::sync::Mutex<std::collections::HashMap<Actor, Bucket>>);
-
-struct Bucket {
-    left: u32,
-    refilled: Timestamp,
-    unrecorded: u64,
-}
-
-const BURST: u32 = 100;
-const REFILL_MS: i64 = 1000;
-
-impl Default for Refusals {
-    fn default() -> Self {
-        Self(std::sync::Mutex::default())
-    }
-}
-
-impl Refusals {
-    /// Whether another refusal of `actor` is to be recorded: then how many before
-    /// it were not.
-    pub(super) fn admit(&self, actor: Actor, now: Timestamp) -> Option<u64> {
-        let mut buckets = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let full = || Bucket { left: BURST, refilled: now, unrecorded: 0 };
-        let bucket = buckets.entry(actor).or_insert_with(full);
-        let gained = now.0.saturating_sub(bucket.refilled.0).max(0) / REFILL_MS;
-        if gained > 0 {
-            let gained = u32::try_from(gained).unwrap_or(u32::MAX);
-            bucket.left = bucket.left.saturating_add(gained).min(BURST);
-            bucket.refilled = now;
-        }
-        if bucket.left == 0 {
-            bucket.unrecorded += 1;
-            return None;
-        }
-        bucket.left -= 1;
-        Some(std::mem::take(&mut bucket.unrecorded))
     }
 }

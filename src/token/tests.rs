@@ -94,3 +94,23 @@ proptest! {
         prop_assert!(text.parse::<KeyId>().is_err());
     }
 }
+
+#[test]
+fn secrets_are_found_and_taken_out_wherever_they_stand() {
+    let token = token();
+    let (key, id) = (token.reveal(), &token.reveal()[5..15]);
+    let operator = format!("octo_{}", "x".repeat(43));
+    for (text, expected) in [
+        (format!("{key}"), "…".to_owned()),
+        (format!("my key {key}, and {key}!"), "my key …, and …!".to_owned()),
+        (format!("é{operator}é{key}"), "é…é…".to_owned()),
+        (format!("x{key}tail"), "x…".to_owned()),
+        (format!("octv_octv_{key}"), "…".to_owned()),
+    ] {
+        assert!(holds_secret(&text), "{text}");
+        assert_eq!(redacted(&text), Some(expected), "{text}");
+    }
+    for text in ["", "octv_", "octo_short", id, &format!("octv_{id}_…abcd"), "no secret"] {
+        assert_eq!(redacted(text), None, "{text}");
+    }
+}
