@@ -16,7 +16,7 @@ const TICKS: f64 = 100.0;
 pub struct Process {
     child: Child,
     pub address: String,
-    admin: String,
+    pub admin: String,
     pub started_in: Duration,
     dir: TempDir,
 }
@@ -24,7 +24,11 @@ pub struct Process {
 impl Process {
     /// The sidecar on an empty directory.
     pub fn sidecar() -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::sidecar_on(TempDir::new().unwrap())
+    }
+
+    /// The sidecar on a directory.
+    pub fn sidecar_on(dir: TempDir) -> Self {
         let mut command = Command::new(PROGRAM);
         command.arg("serve").arg("--data-dir").arg(dir.path());
         command.args([
@@ -58,6 +62,21 @@ impl Process {
         std::thread::spawn(move || lines.for_each(drop));
         let address = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
         Self { address: address("listen"), admin: address("admin_listen"), child, started_in, dir }
+    }
+
+    /// Stopped in order; gives its directory.
+    pub fn stop(mut self) -> TempDir {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        std::mem::replace(&mut self.dir, TempDir::new().unwrap())
+    }
+
+    /// The operator token.
+    pub fn operator_token(&self) -> String {
+        let token = fs::read_to_string(self.dir.path().join("operator.token")).unwrap();
+        token.trim().to_owned()
     }
 
     /// A new key, made by the program's own command line.
