@@ -14,6 +14,7 @@ pub mod health;
 pub mod keys;
 pub mod named;
 pub mod output;
+pub(crate) mod progress;
 pub mod repair;
 pub mod roles;
 pub mod secret;

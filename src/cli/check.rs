@@ -2,7 +2,8 @@
 //! what to do about a denial.
 //!
 //! INVARIANT: exit code 0 only for a reply that is allowed with the one reason
-//! that allows. Called by `cli::run`.
+//! that allows. Called by `cli::run`; `keys simulate` and `keys rights` put
+//! their answers in the same words.
 
 use std::collections::BTreeMap;
 
@@ -40,6 +41,22 @@ pub struct CheckArgs {
     #[arg(id = "action_flag", long = "action", value_name = "ACTION", conflicts_with = "action")]
     pub action_flag: Option<String>,
 
+    /// What is asked besides.
+    #[command(flatten)]
+    pub about: AboutArgs,
+
+    /// Where the key comes from.
+    #[command(flatten)]
+    pub key: KeyArgs,
+
+    /// How to call the authorization API.
+    #[command(flatten)]
+    pub authorization: AuthorizationArgs,
+}
+
+/// What an action is asked about, by whatever names the key.
+#[derive(Debug, clap::Args)]
+pub struct AboutArgs {
     /// Ask as SERVICE [default: ai-cms]
     #[arg(long)]
     pub service: Option<String>,
@@ -63,14 +80,22 @@ pub struct CheckArgs {
     /// [default: none]
     #[arg(long = "attribute", value_name = "NAME=VALUE")]
     pub attributes: Vec<Named>,
+}
 
-    /// Where the key comes from.
-    #[command(flatten)]
-    pub key: KeyArgs,
-
-    /// How to call the authorization API.
-    #[command(flatten)]
-    pub authorization: AuthorizationArgs,
+impl AboutArgs {
+    /// The service, and the wire's resource.
+    ///
+    /// # Errors
+    /// An attribute is given twice.
+    pub(crate) fn read(self) -> anyhow::Result<(String, v1::Resource)> {
+        let resource = v1::Resource {
+            id: self.resource_id.unwrap_or_default(),
+            owner: self.owner.unwrap_or_default(),
+            state: self.state.unwrap_or_default(),
+            attributes: distinct("attribute", self.attributes)?,
+        };
+        Ok((self.service.unwrap_or_default(), resource))
+    }
 }
 
 /// Asks, and prints the answer.
@@ -81,20 +106,22 @@ pub fn run(args: CheckArgs) -> anyhow::Result<Outcome> {
     let key = args.key.read(&secret::environment)?;
     let authorization = args.authorization;
     let action = args.action.or(args.action_flag).unwrap_or_default();
-    let resource = v1::Resource {
-        id: args.resource_id.unwrap_or_default(),
-        owner: args.owner.unwrap_or_default(),
-        state: args.state.unwrap_or_default(),
-        attributes: distinct("attribute", args.attributes)?,
-    };
-    let service = args.service.unwrap_or_default();
+    let (service, resource) = args.about.read()?;
     let response = block_on(ask(&authorization, key, action, service, resource))?;
+    answer(&response, authorization.call.output)
+}
+
+/// Prints a decision.
+///
+/// # Errors
+/// Standard output takes no more.
+pub(crate) fn answer(response: &v1::AuthorizeResponse, format: Format) -> anyhow::Result<Outcome> {
     let allowed = response.allowed && response.reason() == Reason::Allowed;
-    match authorization.call.output {
+    match format {
         Format::Table if allowed => output::print_text("allowed")?,
-        Format::Table => output::print_text(&denial(&response))?,
+        Format::Table => output::print_text(&denial(response))?,
         Format::Json => {
-            let mut decision = json::Decision::from(&response);
+            let mut decision = json::Decision::from(response);
             decision.allowed = allowed;
             output::print_json(&decision)?;
         }
@@ -125,21 +152,27 @@ async fn ask(
 pub(crate) fn denial(response: &v1::AuthorizeResponse) -> String {
     let reason = response.reason();
     let mut text = format!("denied: {} — {}", json::reason(reason), advice(reason));
-    // Each number is an alternative of conditions that hold together.
-    let mut alternatives = BTreeMap::<u32, Vec<String>>::new();
-    for condition in &response.conditions {
-        let (attribute, value) = (plain(&condition.attribute), plain(&condition.value));
-        let together = alternatives.entry(condition.alternative).or_default();
-        together.push(format!("{attribute} = `{value}`"));
-    }
-    for (at, together) in alternatives.values().enumerate() {
+    for (at, together) in alternatives(&response.conditions).iter().enumerate() {
         let lead = if at == 0 { "needs" } else { "or" };
-        text.push_str(&format!("\n  {lead:<5} {}", together.join(" and ")));
+        text.push_str(&format!("\n  {lead:<5} {together}"));
     }
     text
 }
 
-fn advice(reason: Reason) -> &'static str {
+/// Conditions in words: each entry is a way to meet them.
+pub(crate) fn alternatives(conditions: &[v1::Condition]) -> Vec<String> {
+    // Each number is an alternative of conditions that hold together.
+    let mut alternatives = BTreeMap::<u32, Vec<String>>::new();
+    for condition in conditions {
+        let (attribute, value) = (plain(&condition.attribute), plain(&condition.value));
+        let together = alternatives.entry(condition.alternative).or_default();
+        together.push(format!("{attribute} = `{value}`"));
+    }
+    alternatives.into_values().map(|together| together.join(" and ")).collect()
+}
+
+/// What to do about a denial.
+pub(crate) fn advice(reason: Reason) -> &'static str {
     match reason {
         Reason::KeyMalformed => {
             "this is not the text of an API key; pass the whole text, from `octv_` to its last \

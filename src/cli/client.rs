@@ -3,7 +3,7 @@
 //! INVARIANT: the token goes into the `authorization` metadata and nowhere
 //! else. Used by every command that calls a sidecar.
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, path::PathBuf, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use tonic::{
@@ -246,6 +246,34 @@ impl Connection {
             Err(_) => Err(failure::in_doubt(&failure::overdue(&self.server, self.timeout))),
         }
     }
+
+    /// Waits for the answer to a call that streams, as long as `done` says that
+    /// more and more is: however much there is, it only has to go on.
+    ///
+    /// # Errors
+    /// The call failed, or nothing moves any more.
+    pub(crate) async fn ask_while_moving<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+        done: impl Fn() -> u64,
+    ) -> anyhow::Result<T> {
+        let mut call = pin!(call);
+        let mut seen = done();
+        loop {
+            match tokio::time::timeout(self.timeout, call.as_mut()).await {
+                Ok(Ok(response)) => return Ok(response.into_inner()),
+                Ok(Err(status)) => return Err(failure::refused(&self.server, &status)),
+                Err(_) if done() != seen => seen = done(),
+                Err(_) => return Err(failure::overdue(&self.server, self.timeout)),
+            }
+        }
+    }
+}
+
+/// Why one of many was refused: the number of a gRPC status code, in words, and
+/// what the sidecar says.
+pub(crate) fn refusal(code: i32, message: &str) -> String {
+    failure::one_of_many(code.into(), message)
 }
 
 /// The `authorization` metadata of a token.

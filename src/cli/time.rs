@@ -15,6 +15,8 @@ const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
+/// The longest `google.protobuf.Duration`, in milliseconds.
+const LONGEST_ON_WIRE: u64 = 315_576_000_000 * SECOND;
 
 /// When a key expires, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +104,38 @@ pub fn parse_timeout(text: &str) -> anyhow::Result<Duration> {
     }
 }
 
+/// Reads a length of time such as `12h`, `90d` or `2w`.
+///
+/// # Errors
+/// It is none, zero, or too long.
+pub fn parse_length(text: &str) -> anyhow::Result<Duration> {
+    match parse_amount(text, &WHEN_UNITS) {
+        Some(Ok(0)) => bail!("it has to be some time"),
+        Some(Ok(milliseconds)) if milliseconds > LONGEST_ON_WIRE => bail!("that is too long"),
+        Some(Ok(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        Some(Err(error)) => Err(error),
+        None => bail!("write a number and a unit: `30m`, `12h`, `90d` or `2w`"),
+    }
+}
+
+/// Reads an instant of RFC 3339, such as `2027-01-31T12:00:00Z`, for the wire.
+///
+/// # Errors
+/// It is none.
+pub fn parse_instant(text: &str) -> anyhow::Result<prost_types::Timestamp> {
+    let instant = text.parse().ok().map(to_wire);
+    instant.context("must be an instant such as `2027-01-31T12:00:00Z`")
+}
+
+/// A length of time for the wire.
+#[must_use]
+pub fn length_to_wire(length: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(length.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(length.subsec_nanos()).unwrap_or(0),
+    }
+}
+
 /// Milliseconds of a whole number and a unit; `None` for any other shape.
 fn parse_amount(text: &str, units: &[(&str, u64)]) -> Option<anyhow::Result<u64>> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -153,6 +187,19 @@ pub fn stamp(wire: &prost_types::Timestamp) -> String {
     exact(&whole)
 }
 
+/// The day in UTC, `2027-01-31`: where the second does not matter.
+#[must_use]
+pub fn day(wire: &prost_types::Timestamp) -> String {
+    let stamp = stamp(wire);
+    stamp.split_once('T').map_or(stamp.clone(), |(day, _)| day.to_owned())
+}
+
+/// The distance from `now` alone: `in 12 days`, `3 hours ago`.
+#[must_use]
+pub fn how_far(wire: &prost_types::Timestamp, now: Timestamp) -> String {
+    from_wire(wire).map_or_else(|| "invalid".into(), |instant| distance(instant, now))
+}
+
 /// A stamp with its distance from `now`: `… (in 12 days)`, `… (3 hours ago)`.
 #[must_use]
 pub fn stamp_and_distance(wire: &prost_types::Timestamp, now: Timestamp) -> String {
@@ -174,6 +221,18 @@ pub fn expiry(wire: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
             format!("{} (expired {})", stamp(wire), distance(instant, now))
         }
         _ => stamp_and_distance(wire, now),
+    }
+}
+
+/// The same in few characters: `lifetime`, `in 12 days`, `expired`.
+#[must_use]
+pub fn short_expiry(wire: Option<&prost_types::Timestamp>, now: Timestamp) -> String {
+    let Some(wire) = wire else {
+        return "lifetime".into();
+    };
+    match from_wire(wire) {
+        Some(instant) if instant <= now => "expired".into(),
+        _ => how_far(wire, now),
     }
 }
 

@@ -90,6 +90,15 @@ pub(super) fn refused(server: &ServerUrl, status: &Status) -> Failure {
     Failure::msg(text)
 }
 
+/// Why one of many was refused.
+pub(super) fn one_of_many(code: Code, message: &str) -> String {
+    let (meaning, _) = meaning(code);
+    match message {
+        "" => meaning.to_owned(),
+        said => format!("{meaning}: {}", plain(said)),
+    }
+}
+
 /// What a code means to the one who called, and what to do about it.
 fn meaning(code: Code) -> (&'static str, &'static str) {
     match code {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{When, expiry, parse_timeout, spoken};
+use super::{
+    When, day, expiry, how_far, length_to_wire, parse_instant, parse_length, parse_timeout,
+    short_expiry, spoken,
+};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -96,4 +99,33 @@ fn times_say_how_far_away_they_are() {
     }
     let nonsense = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     assert_eq!(expiry(Some(&nonsense), now), "invalid");
+}
+
+#[test]
+fn a_length_of_time_is_a_number_and_a_unit() {
+    for (text, seconds) in [("45s", 45), ("30m", 1_800), ("90d", 7_776_000), ("2w", 1_209_600)] {
+        let length = parse_length(text).unwrap();
+        assert_eq!(length, Duration::from_secs(seconds), "{text}");
+        assert_eq!(length_to_wire(length).seconds, i64::try_from(seconds).unwrap());
+    }
+    for text in ["", "0d", "90", "d", "-1d", "1.5d", "lifetime", "3653000000d", "9999999999999w"] {
+        assert!(parse_length(text).is_err(), "{text}");
+    }
+    assert_eq!(parse_instant("2027-01-31T12:00:00Z").unwrap().seconds, 1_801_396_800);
+    for text in ["", "2027-01-31", "90d"] {
+        assert!(parse_instant(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_column_says_a_time_in_few_characters() {
+    let now = at("2026-11-23T12:00:00Z");
+    let wire = |text: &str| parse_instant(text).unwrap();
+    let (past, future) = (wire("2026-11-20T11:00:00Z"), wire("2026-12-05T12:00:00.9Z"));
+    assert_eq!((day(&past), how_far(&past, now)), ("2026-11-20".into(), "3 days ago".into()));
+    assert_eq!(short_expiry(Some(&past), now), "expired");
+    assert_eq!(short_expiry(Some(&future), now), "in 12 days");
+    assert_eq!(short_expiry(None, now), "lifetime");
+    let nonsense = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
+    assert_eq!((day(&nonsense), how_far(&nonsense, now)), ("invalid".into(), "invalid".into()));
 }
