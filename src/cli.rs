@@ -35,7 +35,8 @@ Examples:
   octavia-authz keys create --name web --role read_only
   octavia-authz check articles.read --state published --key-file web.key
 
-Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 `check` denied.";
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 `check` or
+`keys simulate` denied.";
 
 /// Decide, for every request of a CMS microservice: may this API key do this?
 #[derive(Debug, Parser)]
@@ -52,7 +53,7 @@ pub struct Cli {
 pub enum Command {
     /// Run the sidecar (the default command)
     Serve(serve::ServeArgs),
-    /// Create, list, change, rotate and revoke API keys
+    /// Create, import, list, change, rotate and revoke API keys
     Keys(keys::KeysArgs),
     /// Authorize one action of an API key (exit 0 allowed, 3 denied)
     Check(check::CheckArgs),
@@ -106,7 +107,7 @@ pub enum Outcome {
     Done,
     /// The answer is no, and was printed: exit code 1.
     Negative,
-    /// `check` was denied: exit code 3.
+    /// `check` or `keys simulate` was denied: exit code 3.
     Denied,
 }
 
@@ -153,7 +154,7 @@ pub fn exit_code_of(error: &anyhow::Error) -> ExitCode {
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.command {
         Command::Serve(args) => serve::run(args).map(|()| Outcome::Done),
-        Command::Keys(args) => keys::run(args).map(|()| Outcome::Done),
+        Command::Keys(args) => keys::run(args),
         Command::Check(args) => check::run(args),
         Command::Roles(args) => roles::run(args).map(|()| Outcome::Done),
         Command::Status(args) => status::run(args).map(|()| Outcome::Done),

@@ -4,17 +4,25 @@
 use anyhow::Context as _;
 
 use self::key_id::KeyIdParser;
-use super::client::{AdminArgs, Connection, LARGEST_REPLY, block_on};
+use super::{
+    Outcome,
+    client::{AdminArgs, Connection, LARGEST_REPLY, block_on},
+};
 use crate::pb::v1::{self, api_key_service_client::ApiKeyServiceClient};
 
+mod changes;
 pub mod create;
+pub mod import;
 mod key_file;
 mod key_id;
 pub mod list;
 pub mod revoke;
+pub mod rights;
 pub mod rotate;
 mod show;
+pub mod simulate;
 pub mod update;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +44,10 @@ pub enum KeysCommand {
     /// Create a key and show its text, the only time that it is shown
     #[command(after_help = create::EXAMPLES)]
     Create(create::CreateArgs),
-    /// List keys, ordered by id
+    /// Take over keys that were issued elsewhere, by the digests of their texts
+    #[command(after_help = import::NOTES)]
+    Import(import::ImportArgs),
+    /// List keys, those that match, in the order of a field
     #[command(after_help = list::EXAMPLES)]
     List(list::ListArgs),
     /// Show a key
@@ -45,6 +56,16 @@ pub enum KeysCommand {
         #[arg(value_name = "ID", value_parser = KeyIdParser)]
         id: String,
     },
+    /// Show what a key may do
+    Rights {
+        /// The key's id: the 10 characters after `octv_` in its text
+        #[arg(value_name = "ID", value_parser = KeyIdParser)]
+        id: String,
+    },
+    /// Decide one action as `check` does, without the key's text (exit 0 allowed,
+    /// 3 denied)
+    #[command(after_help = simulate::NOTES)]
+    Simulate(simulate::SimulateArgs),
     /// Change a key: only what is given, the rest stays
     #[command(after_help = update::EXAMPLES)]
     Update(update::UpdateArgs),
@@ -56,7 +77,7 @@ pub enum KeysCommand {
     Enable(update::SwitchArgs),
     /// Switch a key off: every request with it is denied until it is enabled
     Disable(update::SwitchArgs),
-    /// Delete a key for good: every request with it is denied
+    /// Delete keys for good: every request with them is denied
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::RevokeArgs),
 }
@@ -68,20 +89,26 @@ type Keys = ApiKeyServiceClient<tonic::transport::Channel>;
 ///
 /// # Errors
 /// The call failed, or what was asked for cannot be done.
-pub fn run(args: KeysArgs) -> anyhow::Result<()> {
+pub fn run(args: KeysArgs) -> anyhow::Result<Outcome> {
     let KeysArgs { command, admin } = args;
+    let done = |()| Outcome::Done;
     match command {
-        KeysCommand::Create(args) => create::run(args, &admin),
-        KeysCommand::List(args) => list::run(args, &admin),
+        KeysCommand::Create(args) => create::run(args, &admin).map(done),
+        KeysCommand::Import(args) => import::run(args, &admin),
+        KeysCommand::List(args) => list::run(args, &admin).map(done),
         KeysCommand::Get { id } => block_on(async {
             let (connection, mut keys) = connect(&admin).await?;
             let key = get(&connection, &mut keys, id).await?;
-            show::key(&key, admin.call.output)
+            show::key(&key, admin.call.output).map(done)
         }),
-        KeysCommand::Update(args) => update::run(args, &admin),
-        KeysCommand::Rotate(args) => rotate::run(args, &admin),
-        KeysCommand::Enable(args) => update::switch(args, v1::KeyStatus::Active, &admin),
-        KeysCommand::Disable(args) => update::switch(args, v1::KeyStatus::Inactive, &admin),
+        KeysCommand::Rights { id } => rights::run(id, &admin).map(done),
+        KeysCommand::Simulate(args) => simulate::run(args, &admin),
+        KeysCommand::Update(args) => update::run(args, &admin).map(done),
+        KeysCommand::Rotate(args) => rotate::run(args, &admin).map(done),
+        KeysCommand::Enable(args) => update::switch(args, v1::KeyStatus::Active, &admin).map(done),
+        KeysCommand::Disable(args) => {
+            update::switch(args, v1::KeyStatus::Inactive, &admin).map(done)
+        }
         KeysCommand::Revoke(args) => revoke::run(args, &admin),
     }
 }

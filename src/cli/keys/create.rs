@@ -94,6 +94,8 @@ pub(super) fn run(args: CreateArgs, admin: &AdminArgs) -> anyhow::Result<()> {
         let fresh = Fresh {
             key: present(reply.api_key)?,
             text: reply.key.into(),
+            before: String::new(),
+            dropped: None,
             notice: "The key's text, shown this once and stored nowhere. Keep it secret:",
         };
         show::fresh(fresh, file, admin.call.output)

@@ -1,24 +1,37 @@
 //! `keys list`: follows the pages until there are no more, or enough. Called by
 //! `keys`.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use jiff::Timestamp;
 
 use super::{
     super::{
         client::{AdminArgs, block_on},
+        named::{Named, distinct},
         output::{self, Format, counted, json, plain},
+        time::{length_to_wire, parse_length},
     },
     connect, show,
 };
 use crate::pb::v1;
+use order::Order;
+
+pub mod order;
 
 /// Shown at the end of the command's help.
 pub const EXAMPLES: &str = "\
 Examples:
   octavia-authz keys list
   octavia-authz keys list --team web --role admin --role super_admin
-  octavia-authz keys list --status inactive -o json | jq -r '.api_keys[].id'";
+  octavia-authz keys list --order-by last_used_time --unused-for 90d
+  octavia-authz keys list --expires-within 2w --order-by expire_time
+  octavia-authz keys list --lifetime --label env=prod
+  octavia-authz keys list --status inactive -o json | jq -r '.api_keys[].id'
+
+LAST USED says `never` of a key that was not used since it is here, and `not
+since` a day where its use is known from that day on only.";
 
 /// Which keys to list, and how many.
 #[derive(Debug, clap::Args)]
@@ -44,6 +57,46 @@ pub struct ListArgs {
     /// [default: all]
     #[arg(long, value_name = "TEXT")]
     pub name_contains: Option<String>,
+
+    /// List only keys not used for at least DURATION: `12h`, `90d` or `2w`; a key
+    /// that was never used counts from its creation [default: all]
+    #[arg(long, value_name = "DURATION", value_parser = parse_length)]
+    pub unused_for: Option<Duration>,
+
+    /// List only keys that expire within DURATION from now: `12h`, `90d` or `2w`;
+    /// leaves out what has expired [default: all]
+    #[arg(long, value_name = "DURATION", value_parser = parse_length)]
+    pub expires_within: Option<Duration>,
+
+    /// List only keys that have expired [default: all]
+    #[arg(long, conflicts_with = "not_expired")]
+    pub expired: bool,
+
+    /// List only keys that have not expired [default: all]
+    #[arg(long)]
+    pub not_expired: bool,
+
+    /// List only keys that never expire [default: all]
+    #[arg(long, conflicts_with = "no_lifetime")]
+    pub lifetime: bool,
+
+    /// List only keys that expire, or have [default: all]
+    #[arg(long)]
+    pub no_lifetime: bool,
+
+    /// List only keys with this label; repeatable: all of them [default: all]
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<Named>,
+
+    /// Order by FIELD: `id`, `name`, `create_time`, `update_time`,
+    /// `expire_time` (lifetime last) or `last_used_time` (not used first);
+    /// `FIELD desc` for the reverse [default: id]
+    #[arg(long, value_name = "FIELD")]
+    pub order_by: Option<Order>,
+
+    /// Reverse the order [default: as --order-by says]
+    #[arg(long)]
+    pub desc: bool,
 
     /// Stop after N keys [default: list all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -90,19 +143,17 @@ pub(super) fn run(args: ListArgs, admin: &AdminArgs) -> anyhow::Result<()> {
 }
 
 async fn fetch(args: ListArgs, admin: &AdminArgs) -> anyhow::Result<Listed> {
-    let (connection, mut keys) = connect(admin).await?;
     let limit = args.limit.unwrap_or(u64::MAX);
-    let page_size = args.page_size;
-    let mut page_token = args.page_token.clone().unwrap_or_default();
-    let filter = filter(args);
+    let first = request(args)?;
+    let (connection, mut keys) = connect(admin).await?;
+    let mut page_token = first.page_token.clone();
     let mut listed = Vec::new();
     loop {
         let missing = limit.saturating_sub(listed.len() as u64);
         let request = connection.request(v1::ListApiKeysRequest {
-            page_size: page_size.min(i32::try_from(missing).unwrap_or(i32::MAX)),
+            page_size: first.page_size.min(i32::try_from(missing).unwrap_or(i32::MAX)),
             page_token: page_token.clone(),
-            filter: Some(filter.clone()),
-            order_by: String::new(),
+            ..first.clone()
         });
         let page = connection.ask(keys.list_api_keys(request)).await?;
         listed.extend(page.api_keys);
@@ -117,20 +168,32 @@ async fn fetch(args: ListArgs, admin: &AdminArgs) -> anyhow::Result<Listed> {
     }
 }
 
-fn filter(args: ListArgs) -> v1::KeyFilter {
+/// The wire's request for the first page.
+pub(super) fn request(args: ListArgs) -> anyhow::Result<v1::ListApiKeysRequest> {
     let status = match args.status {
         None => v1::KeyStatus::Unspecified,
         Some(Status::Active) => v1::KeyStatus::Active,
         Some(Status::Inactive) => v1::KeyStatus::Inactive,
     };
-    v1::KeyFilter {
+    let either = |yes: bool, no: bool| (yes || no).then_some(yes);
+    let filter = v1::KeyFilter {
         team: args.team.unwrap_or_default(),
         service: args.service.unwrap_or_default(),
         roles: args.roles,
         status: status.into(),
         name_contains: args.name_contains.unwrap_or_default(),
-        ..Default::default()
-    }
+        unused_for: args.unused_for.map(length_to_wire),
+        expires_within: args.expires_within.map(length_to_wire),
+        expired: either(args.expired, args.not_expired),
+        lifetime: either(args.lifetime, args.no_lifetime),
+        labels: distinct("label", args.labels)?,
+    };
+    Ok(v1::ListApiKeysRequest {
+        page_size: args.page_size,
+        page_token: args.page_token.unwrap_or_default(),
+        order_by: Order::on_wire(args.order_by, args.desc),
+        filter: Some(filter),
+    })
 }
 
 fn render(listed: &Listed, now: Timestamp) -> String {

@@ -11,9 +11,10 @@ use super::{
     super::{
         output::{self, Format, Grid, json, plain},
         secret::Secret,
-        time::{expiry, stamp, stamp_and_distance},
+        time::{day, expiry, short_expiry, stamp, stamp_and_distance},
     },
     key_file::KeyFile,
+    usage,
 };
 use crate::pb::v1;
 
@@ -23,6 +24,10 @@ pub(super) struct Fresh {
     pub(super) key: v1::ApiKey,
     /// Its text.
     pub(super) text: Secret,
+    /// What became of the secrets before, one a line; empty for a new key.
+    pub(super) before: String,
+    /// The secrets that a rotation dropped.
+    pub(super) dropped: Option<Vec<v1::KeySecret>>,
     /// What to say above the text.
     pub(super) notice: &'static str,
 }
@@ -31,15 +36,19 @@ pub(super) struct Fresh {
 pub(super) fn key(key: &v1::ApiKey, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Table => output::print_text(&table(key, Timestamp::now())),
-        Format::Json => {
-            output::print_json(&json::OneKey { api_key: key.into(), key: None, key_out: None })
-        }
+        Format::Json => output::print_json(&json::OneKey::from(key)),
     }
 }
 
 /// Prints a key and its text, or writes the text to `file`.
 pub(super) fn fresh(fresh: Fresh, file: Option<KeyFile>, format: Format) -> anyhow::Result<()> {
-    let Fresh { key, text, notice } = fresh;
+    let Fresh { key, text, before, dropped, notice } = fresh;
+    let about = match before.is_empty() {
+        true => table(&key, Timestamp::now()),
+        false => format!("{}\n\n{before}", table(&key, Timestamp::now())),
+    };
+    let dropped = dropped.as_deref();
+    let dropped = || dropped.map(|dropped| dropped.iter().map(json::KeySecret::from).collect());
     let lost = |error: Error| {
         error.context(format!(
             "the key's new text is in force, but lost; make another with \
@@ -52,25 +61,24 @@ pub(super) fn fresh(fresh: Fresh, file: Option<KeyFile>, format: Format) -> anyh
         file.write(&text).with_context(|| format!("cannot write `{path}`")).map_err(lost)?;
         return match format {
             Format::Table => output::print_text(&format!(
-                "{}\n\nThe key's text is in `{path}`, readable by you only. Keep it secret.",
-                table(&key, Timestamp::now())
+                "{about}\n\nThe key's text is in `{path}`, readable by you only. Keep it secret."
             )),
             Format::Json => output::print_json(&json::OneKey {
-                api_key: (&key).into(),
-                key: None,
                 key_out: Some(path),
+                dropped_secrets: dropped(),
+                ..json::OneKey::from(&key)
             }),
         };
     }
     let shown = Zeroizing::new(match format {
         Format::Table => {
-            format!("{}\n\n{notice}\n\n{}\n", table(&key, Timestamp::now()), text.reveal())
+            format!("{about}\n\n{notice}\n\n{}\n", text.reveal())
         }
         Format::Json => {
             let mut text = output::to_json(&json::OneKey {
-                api_key: (&key).into(),
                 key: Some(text.reveal()),
-                key_out: None,
+                dropped_secrets: dropped(),
+                ..json::OneKey::from(&key)
             })?;
             text.push('\n');
             text
@@ -103,37 +111,83 @@ pub(super) fn table(key: &v1::ApiKey, now: Timestamp) -> String {
         ("created by", key.created_by.clone()),
         ("updated", stamped(&key.update_time)),
         ("etag", key.etag.clone()),
+        ("last used", usage::of_key(key, now)),
+        ("requests", usage::requests(key)),
     ];
+    if key.import_time.is_some() {
+        pairs.push(("imported", stamped(&key.import_time)));
+    }
     for secret in &key.secrets {
         let mut line = secret.hint.clone();
+        if secret.number != 0 {
+            line.push_str(&format!(", number {}", secret.number));
+        }
         if let Some(made) = &secret.create_time {
             line.push_str(&format!(", made {}", stamp(made)));
         }
         if let Some(until) = &secret.expire_time {
             line.push_str(&format!(", expires {}", stamp_and_distance(until, now)));
         }
+        line.push_str(&format!(", {}", usage::of_secret(key, secret, now)));
         pairs.push(("secret", line));
     }
     Grid::pairs(pairs).render()
 }
 
-/// Keys, one a line.
+/// How many columns a terminal has to have for a list to be readable.
+const WIDTH: usize = 120;
+
+/// Keys, one a line. Where the lines would be too wide, long names and teams are
+/// cut: the id tells keys apart, and `keys get` shows all.
 pub(super) fn rows(keys: &[v1::ApiKey], now: Timestamp) -> String {
-    let mut grid =
-        Grid::new(&["ID", "NAME", "TEAM", "SERVICE", "ROLE", "STATUS", "EXPIRES", "CREATED"]);
-    for key in keys {
-        grid.row(&[
-            &key.id,
-            &key.name,
-            &key.team,
-            &key.service,
-            &key.role,
-            &status(key),
-            &expiry(key.expire_time.as_ref(), now),
-            &key.create_time.as_ref().map(stamp).unwrap_or_default(),
-        ]);
+    const HEADS: [&str; 9] =
+        ["ID", "NAME", "TEAM", "SERVICE", "ROLE", "STATUS", "EXPIRES", "LAST USED", "CREATED"];
+    let cells = |key: &v1::ApiKey| {
+        [
+            key.id.clone(),
+            key.name.clone(),
+            key.team.clone(),
+            key.service.clone(),
+            key.role.clone(),
+            status(key),
+            short_expiry(key.expire_time.as_ref(), now),
+            usage::in_short(key, now),
+            key.create_time.as_ref().map(day).unwrap_or_default(),
+        ]
+        .map(|cell| plain(&cell))
+    };
+    let mut rows: Vec<[String; 9]> = keys.iter().map(cells).collect();
+    let mut widths = HEADS.map(width);
+    for row in &rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = width(cell).max(*widest);
+        }
+    }
+    // Two spaces apart.
+    let total = widths.iter().sum::<usize>() + 2 * (HEADS.len() - 1);
+    let [_, names, teams, ..] = widths;
+    // As much as fits, but never so little that nobody could tell what it is.
+    let room = names.saturating_sub(total.saturating_sub(WIDTH)).max(names.min(12));
+    let total = total - names + room;
+    let team_room = teams.saturating_sub(total.saturating_sub(WIDTH)).max(teams.min(9));
+    let mut grid = Grid::new(&HEADS);
+    for row in &mut rows {
+        let [_, name, team, ..] = row;
+        (*name, *team) = (cut(name, room), cut(team, team_room));
+        grid.row(row);
     }
     grid.render()
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn cut(text: &str, room: usize) -> String {
+    match width(text) > room {
+        true => text.chars().take(room.saturating_sub(1)).chain(['…']).collect(),
+        false => text.to_owned(),
+    }
 }
 
 fn status(key: &v1::ApiKey) -> String {

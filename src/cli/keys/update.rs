@@ -9,9 +9,10 @@ use super::{
         bad_usage,
         client::{AdminArgs, block_on},
         named::{Named, distinct},
+        output::{self, Format, json},
         time::When,
     },
-    connect,
+    changes, connect, get,
     key_id::KeyIdParser,
     present, show,
 };
@@ -21,6 +22,7 @@ use crate::pb::v1;
 pub const EXAMPLES: &str = "\
 Examples:
   octavia-authz keys update Yt5Bq0cVn2 --role editor --expires 2027-01-31
+  octavia-authz keys update Yt5Bq0cVn2 --role writer --dry-run
   octavia-authz keys update Yt5Bq0cVn2 --expires lifetime
   octavia-authz keys update Yt5Bq0cVn2 --label env=prod --label owner=web";
 
@@ -76,6 +78,12 @@ pub struct UpdateArgs {
     /// it [default: change whatever it is]
     #[arg(long, value_name = "ETAG")]
     pub if_etag: Option<String>,
+
+    /// Check everything and show what would change, the actions gained (`+`),
+    /// lost (`-`) and held on other conditions (`~`); change nothing [default:
+    /// change it]
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Which key to switch.
@@ -86,9 +94,63 @@ pub struct SwitchArgs {
     pub id: String,
 }
 
-/// Changes the key.
+/// Changes the key, or shows what that would do.
 pub(super) fn run(args: UpdateArgs, admin: &AdminArgs) -> anyhow::Result<()> {
-    send(request(args, Timestamp::now())?, admin)
+    let request = request(args, Timestamp::now())?;
+    if request.dry_run {
+        return dry_run(request, admin);
+    }
+    let paths = request.update_mask.as_ref().map(|mask| mask.paths.as_slice()).unwrap_or_default();
+    let of_rights = paths.iter().any(|path| path == "role" || path == "grants");
+    block_on(async {
+        let reply = send(request, admin).await?;
+        let key = present(reply.api_key)?;
+        match admin.call.output {
+            Format::Table if of_rights => output::print_text(&format!(
+                "{}\n\n{}",
+                show::table(&key, Timestamp::now()),
+                changes::rights_in_words(&reply.right_changes, false)
+            )),
+            Format::Table => show::key(&key, Format::Table),
+            Format::Json => output::print_json(&json::Updated {
+                api_key: (&key).into(),
+                right_changes: reply.right_changes.iter().map(json::RightChange::from).collect(),
+                dry_run: false,
+                field_changes: None,
+            }),
+        }
+    })
+}
+
+fn dry_run(mut request: v1::UpdateApiKeyRequest, admin: &AdminArgs) -> anyhow::Result<()> {
+    block_on(async {
+        let (connection, mut keys) = connect(admin).await?;
+        let before = get(&connection, &mut keys, request.id.clone()).await?;
+        if request.etag.is_empty() {
+            // What is compared has to be what the sidecar compares with.
+            request.etag.clone_from(&before.etag);
+        }
+        let request = connection.request(request);
+        let reply = connection.ask(keys.update_api_key(request)).await?;
+        let after = present(reply.api_key)?;
+        let fields = changes::of_fields(&before, &after)?;
+        match admin.call.output {
+            Format::Table => output::print_text(&format!(
+                "key `{}` ({}) {}\n\n{}\n\nNothing was changed; run it again without \
+                 --dry-run to do it.",
+                output::plain(&before.name),
+                output::plain(&before.id),
+                changes::fields_in_words(&fields),
+                changes::rights_in_words(&reply.right_changes, true)
+            )),
+            Format::Json => output::print_json(&json::Updated {
+                api_key: (&after).into(),
+                right_changes: reply.right_changes.iter().map(json::RightChange::from).collect(),
+                dry_run: true,
+                field_changes: Some(fields),
+            }),
+        }
+    })
 }
 
 /// Switches the key on or off.
@@ -105,16 +167,19 @@ pub(super) fn switch(
         update_mask: Some(mask(["status"])),
         ..Default::default()
     };
-    send(request, admin)
-}
-
-fn send(request: v1::UpdateApiKeyRequest, admin: &AdminArgs) -> anyhow::Result<()> {
     block_on(async {
-        let (connection, mut keys) = connect(admin).await?;
-        let request = connection.request(request);
-        let reply = connection.change(keys.update_api_key(request)).await?;
+        let reply = send(request, admin).await?;
         show::key(&present(reply.api_key)?, admin.call.output)
     })
+}
+
+async fn send(
+    request: v1::UpdateApiKeyRequest,
+    admin: &AdminArgs,
+) -> anyhow::Result<v1::UpdateApiKeyResponse> {
+    let (connection, mut keys) = connect(admin).await?;
+    let request = connection.request(request);
+    connection.change(keys.update_api_key(request)).await
 }
 
 /// The wire's request: the mask names what was given.
@@ -154,6 +219,7 @@ pub(super) fn request(args: UpdateArgs, now: Timestamp) -> anyhow::Result<v1::Up
         api_key: Some(changes),
         update_mask: Some(mask(paths)),
         etag: args.if_etag.unwrap_or_default(),
+        dry_run: args.dry_run,
         ..Default::default()
     })
 }

@@ -2,76 +2,14 @@
 //! 3339, enumerations without their prefix. Scripts rely on these names. Used
 //! by the client commands.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use super::super::time::exact;
 use crate::pb::v1;
 
-/// An API key.
-#[derive(Serialize)]
-pub(crate) struct ApiKey<'a> {
-    id: &'a str,
-    name: &'a str,
-    team: &'a str,
-    service: &'a str,
-    role: &'a str,
-    grants: &'a [String],
-    status: &'static str,
-    /// `null`: lifetime.
-    expire_time: Option<String>,
-    create_time: Option<String>,
-    update_time: Option<String>,
-    subject: &'a str,
-    description: &'a str,
-    labels: BTreeMap<&'a str, &'a str>,
-    created_by: &'a str,
-    etag: &'a str,
-    secrets: Vec<KeySecret<'a>>,
-}
+mod keys;
 
-#[derive(Serialize)]
-struct KeySecret<'a> {
-    hint: &'a str,
-    create_time: Option<String>,
-    /// `null`: with the key.
-    expire_time: Option<String>,
-}
-
-impl<'a> From<&'a v1::ApiKey> for ApiKey<'a> {
-    fn from(key: &'a v1::ApiKey) -> ApiKey<'a> {
-        let labels = key.labels.iter();
-        ApiKey {
-            id: &key.id,
-            name: &key.name,
-            team: &key.team,
-            service: &key.service,
-            role: &key.role,
-            grants: &key.grants,
-            status: status(key.status()),
-            expire_time: key.expire_time.as_ref().map(exact),
-            create_time: key.create_time.as_ref().map(exact),
-            update_time: key.update_time.as_ref().map(exact),
-            subject: &key.subject,
-            description: &key.description,
-            labels: labels.map(|(k, v)| (k.as_str(), v.as_str())).collect(),
-            created_by: &key.created_by,
-            etag: &key.etag,
-            secrets: key.secrets.iter().map(KeySecret::from).collect(),
-        }
-    }
-}
-
-impl<'a> From<&'a v1::KeySecret> for KeySecret<'a> {
-    fn from(secret: &'a v1::KeySecret) -> KeySecret<'a> {
-        KeySecret {
-            hint: &secret.hint,
-            create_time: secret.create_time.as_ref().map(exact),
-            expire_time: secret.expire_time.as_ref().map(exact),
-        }
-    }
-}
+pub(crate) use keys::*;
 
 /// `ACTIVE`, `INACTIVE`.
 pub(crate) fn status(status: v1::KeyStatus) -> &'static str {
@@ -85,30 +23,6 @@ pub(crate) fn reason(reason: v1::DecisionReason) -> &'static str {
 
 fn unprefixed(name: &'static str, prefix: &str) -> &'static str {
     name.strip_prefix(prefix).unwrap_or(name)
-}
-
-/// A key that was read or changed.
-#[derive(Serialize)]
-pub(crate) struct OneKey<'a> {
-    /// The key.
-    pub(crate) api_key: ApiKey<'a>,
-    /// Its text, where there is one to show.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) key: Option<&'a str>,
-    /// The file that its text was written to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) key_out: Option<String>,
-}
-
-/// Keys that were listed.
-#[derive(Serialize)]
-pub(crate) struct ManyKeys<'a> {
-    /// The keys.
-    pub(crate) api_keys: Vec<ApiKey<'a>>,
-    /// How many match in all.
-    pub(crate) total_size: i64,
-    /// Where the next page starts; empty where there is none.
-    pub(crate) next_page_token: &'a str,
 }
 
 /// A decision.
@@ -126,20 +40,27 @@ pub(crate) struct Decision<'a> {
     staleness_ms: u64,
 }
 
+/// What a condition asks for.
 #[derive(Serialize)]
-struct Condition<'a> {
+pub(crate) struct Condition<'a> {
     attribute: &'a str,
     value: &'a str,
     alternative: u32,
 }
 
-impl<'a> From<&'a v1::AuthorizeResponse> for Decision<'a> {
-    fn from(response: &'a v1::AuthorizeResponse) -> Decision<'a> {
-        let conditions = response.conditions.iter().map(|condition| Condition {
+impl<'a> From<&'a v1::Condition> for Condition<'a> {
+    fn from(condition: &'a v1::Condition) -> Condition<'a> {
+        Condition {
             attribute: &condition.attribute,
             value: &condition.value,
             alternative: condition.alternative,
-        });
+        }
+    }
+}
+
+impl<'a> From<&'a v1::AuthorizeResponse> for Decision<'a> {
+    fn from(response: &'a v1::AuthorizeResponse) -> Decision<'a> {
+        let conditions = response.conditions.iter().map(Condition::from);
         Decision {
             allowed: response.allowed,
             reason: reason(response.reason()),
