@@ -1,11 +1,15 @@
 //! The command line against a real sidecar: what is printed, where secrets go,
 //! and how each command ends.
 
+mod changes;
 mod check;
+mod import;
 mod keys;
+mod revoke_many;
 mod secrets;
 mod serve;
 mod server;
+mod simulate;
 
 use std::{
     io::Write as _,

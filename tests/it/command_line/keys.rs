@@ -114,7 +114,7 @@ async fn a_key_lives_from_create_to_revoke_in_tables() {
     assert_eq!(field(&renamed, "name"), "renamed");
     let rotated = table(&sidecar, &["keys", "rotate", id]);
     let new_text = rotated.lines().last().unwrap();
-    assert!(rotated.contains("the old one is refused") && new_text != text, "{rotated}");
+    assert!(rotated.contains("is refused from now on") && new_text != text, "{rotated}");
     assert!(!sidecar.authorize(text, "articles.create").await.allowed);
     assert!(sidecar.authorize(new_text, "articles.create").await.allowed);
 

@@ -33,7 +33,9 @@ fn what_is_no_id_is_refused_before_it_is_sent_and_not_shown() {
     for id in
         [&*text, &text[..20], &format!(" {text}"), "Yt5Bq0cVn", "Yt5Bq0cVn2x", "Yt5Bq0cVné", ""]
     {
-        for command in ["get", "update", "rotate", "enable", "disable", "revoke"] {
+        let commands =
+            ["get", "rights", "simulate", "update", "rotate", "enable", "disable", "revoke"];
+        for command in commands {
             let mut keys = program();
             // Nobody listens there: it would end with 1.
             keys.args(["keys", command, id, "--token", "t", "--server", "unix:/no/such.sock"]);
