@@ -40,7 +40,8 @@ fn setup(count: usize) -> Setup {
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
     let policy = Arc::new(Policy::built_in().unwrap());
     let digester = Digester::new(None, None);
-    let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester.clone(), Clock::System);
+    let keyring =
+        Keyring::new(store.clone(), Arc::clone(&policy), digester.clone(), Clock::System).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let keys = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();

@@ -100,6 +100,9 @@ pub enum ServerError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The keys cannot be read.
+    #[error("the keys cannot be read")]
+    Keys(#[from] StoreError),
     /// The operator token's file that was named cannot be used: configuration.
     #[error(transparent)]
     OperatorTokenFile(OperatorTokenError),
@@ -112,9 +115,6 @@ pub enum ServerError {
     /// The pepper is not the data's: configuration.
     #[error(transparent)]
     Pepper(#[from] PepperMismatch),
-    /// A key could not be read.
-    #[error("the keys could not be read")]
-    Read(#[from] StoreError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -179,7 +179,7 @@ impl Server {
             config.cache_capacity,
             clock.clone(),
         ));
-        let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester, clock.clone());
+        let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester, clock.clone())?;
         let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator, clock.now());
 
         let health = Health::new();

@@ -1,16 +1,26 @@
-//! Pages of keys, in the order of their ids.
+//! Pages of keys: found among the catalog's cards, read from the store.
 //!
-//! INVARIANT: a page begins after the last id of the page before, which its token
-//! names, so that keys that come or go between two pages are neither shown twice
-//! nor hide others. Only the first page reads every key.
+//! INVARIANT: a page begins after the place in the order where the page before
+//! ended, which its token names, so that keys that come or go between two pages
+//! are neither shown twice nor hide others. No more than one page of places is
+//! held, however many keys there are.
 
-use std::{fmt, str::FromStr};
+mod filter;
+mod order;
+mod page_token;
 
-use super::powers::Powers;
+use std::{collections::BinaryHeap, ops::ControlFlow};
+
+pub use self::{
+    filter::Filter,
+    order::{By, Order},
+};
+use self::{filter::Matcher, order::Place, page_token::PageToken};
+use super::{catalog::Catalog, powers::Powers};
 use crate::{
-    change::Refusal,
+    clock::Timestamp,
     record::KeyRecord,
-    store::{CommitError, Store},
+    store::{CommitError, Reader},
     token::KeyId,
 };
 
@@ -26,23 +36,10 @@ pub struct PageRequest {
     pub size: usize,
     /// What the page before gave; empty is the first page.
     pub token: String,
+    /// In which order.
+    pub order: Order,
     /// Which keys.
     pub filter: Filter,
-}
-
-/// Which keys to list: all that is set has to match.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// The team.
-    pub team: Option<String>,
-    /// The service.
-    pub service: Option<String>,
-    /// Any of these; empty is every role.
-    pub roles: Vec<String>,
-    /// Switched on or off.
-    pub active: Option<bool>,
-    /// Part of the name, in any case of letters.
-    pub name_contains: Option<String>,
 }
 
 /// One page.
@@ -56,78 +53,75 @@ pub struct Page {
     pub total: usize,
 }
 
-/// What a page token says: `<last id>.<total>`.
-struct PageToken {
-    last: KeyId,
-    total: usize,
-}
-
-impl fmt::Display for PageToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.last, self.total)
-    }
-}
-
-impl FromStr for PageToken {
-    type Err = Refusal;
-
-    fn from_str(text: &str) -> Result<Self, Refusal> {
-        let parsed = text.split_once('.').and_then(|(last, total)| {
-            Some(Self { last: last.parse().ok()?, total: total.parse().ok()? })
-        });
-        parsed.ok_or_else(|| {
-            Refusal::field("page_token", "must be the `next_page_token` of the page before")
-        })
-    }
+/// What is known of the use of keys.
+pub(super) struct Uses<'a> {
+    /// When a key was last used; `None`: not since `since`.
+    pub(super) last_used: &'a dyn Fn(KeyId) -> Option<Timestamp>,
+    /// Since when use is known.
+    pub(super) since: Timestamp,
 }
 
 pub(super) fn page(
-    store: &dyn Store,
+    reader: &dyn Reader,
+    catalog: &Catalog,
     powers: &Powers,
+    uses: &Uses<'_>,
+    now: Timestamp,
     request: &PageRequest,
 ) -> Result<Page, CommitError> {
-    let size = match request.size {
+    let PageRequest { size, token, order, filter } = request;
+    let size = match *size {
         0 => DEFAULT_PAGE,
         size => size.min(MAX_PAGE),
     };
-    let after: Option<PageToken> = match request.token.as_str() {
+    let after = match token.as_str() {
         "" => None,
-        token => Some(token.parse()?),
+        token => Some(PageToken::read(token, filter, *order)?),
     };
-    let (mut keys, mut matches): (Vec<KeyRecord>, usize) = (Vec::new(), 0);
-    let filter = request.filter.prepared();
-    for record in store.scan(after.as_ref().map(|token| token.last)) {
-        let record = record?;
-        if !powers.sees(&record) || !filter.matches(&record) {
-            continue;
+    let after = after.as_ref();
+    let mut matcher = Matcher::new(filter, powers, uses, now, catalog.labels());
+    let mut matches = 0;
+    // The best so far, the worst of them on top; one more than a page holds, to
+    // know whether there is another.
+    let mut best: BinaryHeap<Place> = BinaryHeap::new();
+    let in_turn = order.is_the_catalogs();
+    let start = after.filter(|_| in_turn).map(|after| after.last.id);
+    catalog.walk(start, |classes, id, card| {
+        if !matcher.matches(classes, id, card) {
+            return ControlFlow::Continue(());
         }
         matches += 1;
-        if keys.len() < size {
-            keys.push(record);
-        } else if after.is_some() {
-            // There is another page; how many keys there are is known.
-            break;
+        let spot = order.spot(id, card, uses);
+        let is_before = |place: &Place| order.compare(spot, place.spot()).is_le();
+        if after.is_some_and(|after| is_before(&after.last)) {
+            return ControlFlow::Continue(());
         }
+        if best.len() <= size {
+            best.push(Place::new(*order, spot));
+        } else if let Some(mut worst) = best.peek_mut()
+            && is_before(&worst)
+        {
+            *worst = Place::new(*order, spot);
+        }
+        // How many there are is known, and none that comes is better.
+        if in_turn && after.is_some() && best.len() > size {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    let total = after.map_or(matches, |after| after.total);
+    let mut places = best.into_sorted_vec();
+    let is_last = places.len() <= size;
+    places.truncate(size);
+    let mut keys = Vec::with_capacity(places.len());
+    for place in &places {
+        // One that is gone meanwhile is left out; the token stands all the same.
+        keys.extend(reader.get(place.id)?.filter(|key| powers.sees(key)));
     }
-    let total = after.map_or(matches, |token| token.total);
-    let last = keys.last().filter(|_| matches > keys.len());
-    let next = last.map(|last| PageToken { last: last.id, total }.to_string()).unwrap_or_default();
+    let last = places.pop().filter(|_| !is_last);
+    let next = last.map(|last| PageToken { last, total }.text(filter)).unwrap_or_default();
     Ok(Page { keys, next, total })
 }
 
-impl Filter {
-    fn prepared(&self) -> Self {
-        Self {
-            name_contains: self.name_contains.as_ref().map(|part| part.to_lowercase()),
-            ..self.clone()
-        }
-    }
-
-    fn matches(&self, key: &KeyRecord) -> bool {
-        self.team.as_ref().is_none_or(|team| *team == key.team)
-            && self.service.as_ref().is_none_or(|service| *service == key.service)
-            && (self.roles.is_empty() || self.roles.contains(&key.role))
-            && self.active.is_none_or(|active| active == key.active)
-            && self.name_contains.as_ref().is_none_or(|part| key.name.to_lowercase().contains(part))
-    }
-}
+#[cfg(test)]
+mod tests;

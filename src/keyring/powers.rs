@@ -99,11 +99,14 @@ impl Powers {
 
     /// Whether the caller may know of `record`.
     pub fn sees(&self, record: &KeyRecord) -> bool {
+        self.sees_in(&record.team, &record.service)
+    }
+
+    /// Whether the caller may know of the keys of `team` in `service`.
+    pub fn sees_in(&self, team: &str, service: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Of(caller) => {
-                caller.record().team == record.team && caller.service_name() == record.service
-            }
+            Self::Of(caller) => caller.record().team == team && caller.service_name() == service,
         }
     }
 

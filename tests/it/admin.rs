@@ -5,6 +5,7 @@ mod changes;
 mod decisions;
 mod expiry;
 mod fields;
+mod finding;
 mod import;
 mod model;
 mod paging;

@@ -56,7 +56,7 @@ fn parts() -> Parts {
             1000,
             clock.clone(),
         )),
-        keyring: Keyring::new(faults.clone(), policy, digester, clock.clone()),
+        keyring: Keyring::new(faults.clone(), policy, digester, clock.clone()).unwrap(),
         faults,
         clock,
         _dir: dir,

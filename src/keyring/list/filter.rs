@@ -1,0 +1,180 @@
+//! Which keys a list gives.
+//!
+//! INVARIANT: a key that the caller may not see matches no filter. Team, service
+//! and role are decided once for each class of keys, the rest on each card.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    super::{
+        catalog::{Card, Class, Classes, LabelHasher},
+        powers::Powers,
+    },
+    Uses,
+};
+use crate::{clock::Timestamp, token::KeyId};
+
+/// Which keys to list: all that is set has to match.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The team.
+    pub team: Option<String>,
+    /// The service.
+    pub service: Option<String>,
+    /// Any of these; empty is every role.
+    pub roles: Vec<String>,
+    /// Switched on or off.
+    pub active: Option<bool>,
+    /// Part of the name, in any case of letters.
+    pub name_contains: Option<String>,
+    /// Not used for at least so long: last used longer ago or, if it was never
+    /// used, there and watched for longer.
+    pub unused_for: Option<Duration>,
+    /// Expires within so long, and has not yet.
+    pub expires_within: Option<Duration>,
+    /// Has expired, or has not.
+    pub expired: Option<bool>,
+    /// Never expires, or does.
+    pub lifetime: Option<bool>,
+    /// Has all of these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A filter at work for one caller at one moment.
+pub(super) struct Matcher<'a> {
+    filter: &'a Filter,
+    powers: &'a Powers,
+    uses: &'a Uses<'a>,
+    now: Timestamp,
+    name_part: Option<String>,
+    labels: Vec<u64>,
+    /// What was decided of each class, as long as `given_up` stays.
+    classes: Vec<Option<bool>>,
+    given_up: u64,
+    /// Room for a name in small letters.
+    lowered: String,
+}
+
+impl Filter {
+    /// Tells `part` all that makes it this filter, in an order of its own.
+    pub(super) fn write(&self, part: &mut dyn FnMut(&[u8])) {
+        let mut roles: Vec<_> = self.roles.iter().collect();
+        roles.sort();
+        roles.dedup();
+        let text = |text: &Option<String>, part: &mut dyn FnMut(&[u8])| match text {
+            None => part(&[0]),
+            Some(text) => {
+                part(&[1]);
+                part(text.as_bytes());
+            }
+        };
+        text(&self.team, part);
+        text(&self.service, part);
+        text(&self.name_contains.as_ref().map(|name| name.to_lowercase()), part);
+        for flag in [self.active, self.expired, self.lifetime] {
+            part(&[flag.map_or(2, u8::from)]);
+        }
+        for time in [self.unused_for, self.expires_within] {
+            part(&time.map_or(u128::MAX, |time| time.as_nanos()).to_le_bytes());
+        }
+        part(&(roles.len() as u64).to_le_bytes());
+        roles.into_iter().for_each(|role| part(role.as_bytes()));
+        for (name, value) in &self.labels {
+            part(name.as_bytes());
+            part(value.as_bytes());
+        }
+    }
+
+    fn matches_class(&self, class: &Class) -> bool {
+        self.team.as_ref().is_none_or(|team| *team == class.team)
+            && self.service.as_ref().is_none_or(|service| *service == class.service)
+            && (self.roles.is_empty() || self.roles.contains(&class.role))
+    }
+}
+
+impl<'a> Matcher<'a> {
+    pub(super) fn new(
+        filter: &'a Filter,
+        powers: &'a Powers,
+        uses: &'a Uses<'a>,
+        now: Timestamp,
+        labels: &LabelHasher,
+    ) -> Self {
+        Self {
+            filter,
+            powers,
+            uses,
+            now,
+            name_part: filter.name_contains.as_ref().map(|part| part.to_lowercase()),
+            labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
+            classes: Vec::new(),
+            given_up: 0,
+            lowered: String::new(),
+        }
+    }
+
+    /// Whether the caller sees the key and the filter lets it through.
+    pub(super) fn matches(&mut self, classes: &Classes, id: KeyId, card: &Card) -> bool {
+        // What costs least first.
+        self.matches_class(classes, card.class())
+            && self.filter.active.is_none_or(|active| active == card.is_active())
+            && self.matches_expiration(card.expires())
+            && self.labels.iter().all(|label| card.has_label(*label))
+            && self.filter.unused_for.is_none_or(|time| self.is_unused(id, card, time))
+            && self.matches_name(card.name())
+    }
+
+    fn matches_class(&mut self, classes: &Classes, number: u32) -> bool {
+        if self.given_up != classes.given_up() {
+            self.classes.clear();
+            self.given_up = classes.given_up();
+        }
+        let place = number as usize;
+        if let Some(Some(decided)) = self.classes.get(place) {
+            return *decided;
+        }
+        let decided = classes.get(number).is_some_and(|class| {
+            self.powers.sees_in(&class.team, &class.service) && self.filter.matches_class(class)
+        });
+        if self.classes.len() <= place {
+            self.classes.resize(place + 1, None);
+        }
+        if let Some(known) = self.classes.get_mut(place) {
+            *known = Some(decided);
+        }
+        decided
+    }
+
+    fn matches_expiration(&self, expires: Option<Timestamp>) -> bool {
+        let filter = self.filter;
+        let expired = expires.is_some_and(|expires| self.now >= expires);
+        let within = |time| expires.is_some_and(|expires| expires <= later(self.now, time));
+        filter.expired.is_none_or(|wanted| wanted == expired)
+            && filter.lifetime.is_none_or(|wanted| wanted == expires.is_none())
+            && filter.expires_within.is_none_or(|time| !expired && within(time))
+    }
+
+    fn is_unused(&self, id: KeyId, card: &Card, time: Duration) -> bool {
+        let idle_since =
+            (self.uses.last_used)(id).unwrap_or_else(|| card.came().max(self.uses.since));
+        later(idle_since, time) <= self.now
+    }
+
+    fn matches_name(&mut self, name: &[u8]) -> bool {
+        let Some(part) = &self.name_part else { return true };
+        // INVARIANT: it was a `String`.
+        let name = str::from_utf8(name).unwrap_or_default();
+        if !name.is_ascii() {
+            return name.to_lowercase().contains(part);
+        }
+        self.lowered.clear();
+        self.lowered.push_str(name);
+        self.lowered.make_ascii_lowercase();
+        self.lowered.contains(part)
+    }
+}
+
+/// `time` after `at`, to the millisecond below.
+fn later(at: Timestamp, time: Duration) -> Timestamp {
+    Timestamp(at.0.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
+}
