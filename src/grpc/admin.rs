@@ -32,9 +32,9 @@ pub struct Admin {
     authorizer: Arc<Authorizer>,
     operator: OperatorToken,
     started: Timestamp,
-    /// INVARIANT: one scan of keys at a time, so that lists cannot take the
-    /// processors from the workers.
-    scans: Arc<Semaphore>,
+    /// INVARIANT: one list at a time, so that lists, which look at all keys, cannot
+    /// take the processors from the workers.
+    lists: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -46,7 +46,7 @@ impl Admin {
         operator: OperatorToken,
         started: Timestamp,
     ) -> Self {
-        Self { keyring, authorizer, operator, started, scans: Arc::new(Semaphore::new(1)) }
+        Self { keyring, authorizer, operator, started, lists: Arc::new(Semaphore::new(1)) }
     }
 
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
@@ -87,8 +87,8 @@ impl ApiKeyService for Admin {
         let page_request = convert::page_request(request.into_inner())?;
         let failed = || Status::internal("listing keys failed");
         // Waiting here and not in the blocking task: a call that is given up
-        // leaves the queue. The scan keeps the permit when its call is.
-        let permit = Arc::clone(&self.scans).acquire_owned().await.map_err(|_| failed())?;
+        // leaves the queue. The list keeps the permit when its call is.
+        let permit = Arc::clone(&self.lists).acquire_owned().await.map_err(|_| failed())?;
         let keyring = self.keyring.clone();
         let page = tokio::task::spawn_blocking(move || {
             let page = keyring.list(&caller, &page_request);

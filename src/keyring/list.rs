@@ -91,6 +91,10 @@ pub(super) fn page(
             return ControlFlow::Continue(());
         }
         matches += 1;
+        if in_turn && best.len() > size {
+            // None that comes is better; only the total is not known yet.
+            return ControlFlow::Continue(());
+        }
         let spot = order.spot(id, card, uses);
         let is_before = |place: &Place| order.compare(spot, place.spot()).is_le();
         if after.is_some_and(|after| is_before(&after.last)) {
@@ -103,7 +107,7 @@ pub(super) fn page(
         {
             *worst = Place::new(*order, spot);
         }
-        // How many there are is known, and none that comes is better.
+        // Now the total is known as well.
         if in_turn && after.is_some() && best.len() > size {
             return ControlFlow::Break(());
         }

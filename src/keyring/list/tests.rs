@@ -324,6 +324,23 @@ fn a_key_that_is_gone_before_it_is_read_makes_its_page_short_and_ends_nothing() 
 }
 
 #[test]
+fn a_class_that_takes_the_number_of_another_is_decided_anew() {
+    let shop = Shop::new(&[], NOW, powers(true));
+    let (filter, uses) = (Filter::default(), Uses { last_used: &|_| None, since: NOW });
+    let mut matcher = Matcher::new(&filter, &shop.powers, &uses, NOW, shop.catalog.labels());
+    let mut seen = Vec::new();
+    for team in ["web", "apps", "web"] {
+        shop.store.put(a_key("0000000001", team));
+        shop.catalog.walk(None, |classes, id, card| {
+            seen.push((card.class(), matcher.matches(classes, id, card)));
+            ControlFlow::Continue(())
+        });
+        shop.store.remove(a_key("0000000001", team).id);
+    }
+    assert_eq!(seen, [(0, true), (0, false), (0, true)]);
+}
+
+#[test]
 fn an_order_is_a_known_field_and_at_most_desc() {
     for (text, by, descending) in [
         ("", By::Id, false),

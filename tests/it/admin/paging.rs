@@ -146,8 +146,8 @@ async fn lists_are_made_one_at_a_time() {
         });
     }
     listing.join_all().await;
-    // A thread that scanned stays for some seconds. One that has just let the
-    // next scan begin may not be free for it yet: a few, not 64.
+    // A thread that made a list stays for some seconds. One that has just let the
+    // next begin may not be free for it yet: a few, not 64.
     let threads = fs::read_dir(format!("/proc/{}/task", sidecar.pid())).unwrap();
     let names = threads.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
     let background = names.filter(|name| name.trim() == "background").count();
