@@ -5,25 +5,40 @@
 //! commits. Layout: `embedded` is the engine of a single node, made of
 //! `journal` (the truth, one fdatasync for a `group` of changes), `state` (sled,
 //! what is read) and `writer` (the one thread that changes both), in a
-//! `data_dir` that `recovery` opens and `repair` mends.
+//! `data_dir` that `recovery` opens and `repair` mends. `retention` deletes old
+//! history and leaves a `snapshot`; `backup` and `restore` carry all of it elsewhere.
 
+mod backup;
 mod data_dir;
 mod embedded;
+mod ground;
 mod group;
 mod journal;
+mod key_set;
+mod pepper;
 mod recovery;
 mod repair;
+mod restore;
+mod retention;
+mod sealed;
+mod snapshot;
 mod state;
 mod writer;
 
 use std::{future::Future, io, path::PathBuf, pin::Pin};
 
 pub use self::{
+    backup::{BACKUP_CHUNK, Backup, BackupError, BackupInfo, UsageCopy, check_backup},
     data_dir::{Lost, OpenError},
     embedded::Embedded,
+    ground::GroundError,
     journal::{Damage, JournalError},
+    pepper::{pepper_of, set_pepper},
     recovery::Recovery,
     repair::{Repair, RepairError, Source, repair},
+    restore::{Restore, RestoreError, restore},
+    retention::{Forgotten, RetentionError},
+    sealed::{Flaw, SealedError},
     state::{StateDigest, StateError},
     writer::Failure,
 };

@@ -82,6 +82,7 @@ fn report(repair: &Repair) -> String {
 fn taken_from(source: Source) -> &'static str {
     match source {
         Source::State => "the state, which is whole, and the changes after it that can be read",
+        Source::Snapshot => "a snapshot of the state, and the changes after it that can be read",
         Source::Journal => "the changes that can be read",
         Source::Interrupted => {
             "the new journal, which an earlier repair wrote and did not put in its place"

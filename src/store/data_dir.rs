@@ -1,7 +1,7 @@
 //! The data directory: who has it, what lies in it, and why it cannot be used.
 //!
 //! INVARIANT: one process at a time, by a lock on the file `lock`; nothing in it
-//! is ever deleted, only set aside.
+//! is ever deleted, only set aside, but for history that retention has snapshotted.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -11,8 +11,7 @@ use std::{
     process,
 };
 
-use super::{StateError, journal::JournalError};
-use crate::digest::PepperId;
+use super::{StateError, ground::GroundError, journal::JournalError, sealed::SealedError};
 
 /// The data directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +38,9 @@ pub enum OpenError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(JournalError),
+    /// A snapshot of the state cannot be read, and that is not damage.
+    #[error(transparent)]
+    Snapshot(SealedError),
     /// Acknowledged changes may be gone.
     #[error("{problem}\nchanges that were acknowledged, revocations among them, may be missing, so nothing is served\nput back a copy of `{0}`, or run `octavia-authz repair --data-dir {0}` to see what can be saved", .dir.display())]
     Lost {
@@ -67,6 +69,12 @@ pub enum Lost {
     /// Bytes that were durable are not what they were.
     #[error("{0}")]
     Damaged(JournalError),
+    /// Old segments were deleted, and there is no snapshot to stand on.
+    #[error("{0}")]
+    Ground(GroundError),
+    /// The snapshot is not of this journal.
+    #[error("the snapshot that the journal stands on is not what the journal says the state was")]
+    Snapshot,
     /// There is no journal where there was one.
     #[error("the journal is missing")]
     Missing,
@@ -106,7 +114,7 @@ pub(super) fn take(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// Makes the directory, mode 0700, and its name durable; and so the ones above.
-fn make(dir: &Path) -> io::Result<()> {
+pub(super) fn make(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -144,31 +152,12 @@ pub(super) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), OpenError> 
     write().map_err(io_error("write", path))
 }
 
-/// The fingerprint of the pepper that the data in `dir` is digested with.
-pub(super) fn pepper_of(dir: &Path) -> Result<Option<PepperId>, OpenError> {
-    let path = dir.join("pepper");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("read", &path)(error)),
-    };
-    let pepper = text.trim_end().parse().map_err(|_| OpenError::Format(path))?;
-    Ok(Some(pepper))
-}
-
-/// Notes down the fingerprint of the pepper.
-pub(super) fn set_pepper(dir: &Path, pepper: Option<PepperId>) -> Result<(), OpenError> {
-    let path = dir.join("pepper");
-    match pepper {
-        Some(pepper) => write_durably(&path, format!("{pepper}\n").as_bytes()),
-        None => fs::remove_file(&path)
-            .and_then(|()| File::open(dir)?.sync_all())
-            .map_err(io_error("remove", &path)),
-    }
-}
-
 pub(super) fn journal_dir(dir: &Path) -> PathBuf {
     dir.join("journal")
+}
+
+pub(super) fn snapshot_dir(dir: &Path) -> PathBuf {
+    dir.join("snapshot")
 }
 
 pub(super) fn state_dir(dir: &Path) -> PathBuf {

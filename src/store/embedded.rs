@@ -15,14 +15,18 @@ use std::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    CommitError, Committed, Reader, Revision, Rule, Store, StoreError, Subscriber, Summary,
-    data_dir::{OpenError, io_error, pepper_of, set_pepper, take},
+    Backup, BackupError, CommitError, Committed, Forgotten, Reader, RetentionError, Revision, Rule,
+    Store, StoreError, Subscriber, Summary, UsageCopy,
+    data_dir::{OpenError, io_error, take},
     journal::SEGMENT_LIMIT,
+    pepper::{pepper_of, set_pepper},
     recovery::{Recovery, recover},
+    retention::{Holds, forget},
     state::{Row, State, key_id},
     writer::{Failure, Job, Published, Writer},
 };
 use crate::{
+    clock::Timestamp,
     digest::{Digest, PepperId},
     record::KeyRecord,
     token::KeyId,
@@ -39,6 +43,9 @@ pub struct Embedded {
     writer: Mutex<Option<JoinHandle<()>>>,
     failure: watch::Receiver<Option<Arc<Failure>>>,
     recovery: Recovery,
+    holds: Holds,
+    /// One at a time deletes history.
+    forgetting: Mutex<()>,
     _lock: File,
 }
 
@@ -79,6 +86,8 @@ impl Embedded {
             writer: Mutex::new(Some(writer)),
             failure: failed,
             recovery,
+            holds: Holds::default(),
+            forgetting: Mutex::new(()),
             _lock: lock,
         })
     }
@@ -102,6 +111,28 @@ impl Embedded {
     /// [`OpenError`]
     pub fn set_pepper(&self, pepper: Option<PepperId>) -> Result<(), OpenError> {
         set_pepper(&self.dir, pepper)
+    }
+
+    /// Deletes history, in whole segments of the journal, that is older than `before`
+    /// and not the newest; the keys stay as they are. Blocks for as long as reading
+    /// that history takes; changes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`RetentionError`]; nothing is lost but what was to be deleted.
+    pub fn forget(&self, before: Timestamp, now: Timestamp) -> Result<Forgotten, RetentionError> {
+        let _one = self.forgetting.lock().unwrap_or_else(PoisonError::into_inner);
+        forget(&self.dir, &self.holds, before, now)
+    }
+
+    /// Begins a backup of the newest revision, with this `usage`. Nothing is deleted
+    /// as long as it lasts. Blocks while it looks for the journal's end.
+    ///
+    /// # Errors
+    /// [`BackupError`]
+    pub fn backup(&self, usage: UsageCopy, now: Timestamp) -> Result<Backup, BackupError> {
+        // First: what is published now is not deleted any more.
+        let hold = self.holds.hold();
+        Backup::begin(&self.dir, self.published.position(), hold, usage, now)
     }
 
     /// Waits until the store has stopped by itself, and says why. The process

@@ -12,8 +12,10 @@
 //! and commit, the second what stands before it; the head is
 //! BLAKE3(previous head ‖ commit).
 
+mod closed;
 mod read;
 mod segment;
+mod stream;
 
 use std::{
     fs::{DirBuilder, File},
@@ -24,14 +26,19 @@ use std::{
 
 use prost::Message as _;
 
-pub(super) use self::read::{Frame, Tail, begins_with, read, scan_frames};
-use self::segment::{Header, encode_frame};
+use self::segment::Header;
+pub(super) use self::{
+    closed::{Closed, closed, end_of, segments_until},
+    read::{Beginning, Frame, Start, Tail, beginning, read, scan_frames},
+    segment::{FRAME_LEN, FrameHeader, encode_frame, next_head},
+    stream::{Position, read_stream},
+};
 use crate::pb::storage::Commit;
 
 /// A segment that is at least this long is followed by a new one.
 pub(super) const SEGMENT_LIMIT: u64 = 64 << 20;
 /// No frame is longer: what claims to be is damage.
-const MAX_COMMIT: usize = 16 << 20;
+pub(super) const MAX_COMMIT: usize = 16 << 20;
 
 /// The head of a chain: BLAKE3 over all that led there.
 pub(super) type Head = [u8; 32];
@@ -102,6 +109,9 @@ pub enum Damage {
     /// The first segment does not begin at the beginning.
     #[error("the segments before it are missing")]
     Beginning,
+    /// The chain does not pass through the head of the snapshot that is stood on.
+    #[error("it does not continue the snapshot of the state that it was cut off at")]
+    Snapshot,
     /// A segment does not continue the one before.
     #[error("it does not continue the segment before it")]
     Gap,

@@ -3,7 +3,8 @@
 //! INVARIANT: what is served is what the journal says, all of it. The whole
 //! journal and the whole state are verified against each other; a state that is
 //! behind, damaged or gone is replayed or rebuilt, a journal that may have lost
-//! something acknowledged stops the start.
+//! something acknowledged stops the start. A journal whose old segments were
+//! deleted stands on a snapshot: a state that is not behind it begins with that.
 
 use std::{
     fs, io,
@@ -11,16 +12,23 @@ use std::{
 };
 
 use super::{
-    StateDigest, StateError,
-    data_dir::{Lost, OpenError, io_error, journal_dir, set_aside, state_dir, write_durably},
+    StateError,
+    data_dir::{
+        Lost, OpenError, io_error, journal_dir, set_aside, snapshot_dir, state_dir, write_durably,
+    },
+    ground::{Ground, GroundError},
     group::Group,
     journal::{self, Frame, Journal, JournalError, Tail},
+    sealed::SealedError,
     state::{Applied, State},
 };
 use crate::{pb::storage::change::Effect as Stored, record::KeyRecord};
 
 /// Says that a journal must be there.
 const FORMAT: &str = "octavia-authz data directory, format 1\n";
+
+/// Keys of a snapshot that are put into the state together.
+const KEYS_PER_BATCH: usize = 1024;
 
 /// What opening had to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,10 +56,15 @@ pub(super) fn recover(
     let lost = |problem| OpenError::Lost { problem, dir: dir.to_owned() };
     let at = |error: ReplayError| error.at(dir, &state_dir);
 
-    let mut end = End::read(&journal_dir).map_err(|error| at(error.into()))?;
+    let ground = Ground::find(&journal_dir, &snapshot_dir(dir)).map_err(|error| match error {
+        GroundError::Journal(error) => OpenError::Journal(error),
+        GroundError::List(error) => OpenError::Snapshot(error),
+        error => lost(Lost::Ground(error)),
+    })?;
+    let mut end = End::read(&journal_dir, &ground).map_err(at)?;
     if end.is_none() && recovery.created && !state_dir.exists() {
         Journal::create(&journal_dir, 1, segment_limit).map_err(OpenError::Journal)?;
-        end = End::read(&journal_dir).map_err(|error| at(error.into()))?;
+        end = End::read(&journal_dir, &ground).map_err(at)?;
     }
     let Some(end) = end else { return Err(lost(Lost::Missing)) };
 
@@ -62,12 +75,16 @@ pub(super) fn recover(
     {
         return Err(lost(Lost::Behind { journal: end.tail.last, state: claimed.sequence }));
     }
-    let caught_up = match opened.and_then(|state| Ok((state.verify()?, state))) {
-        Ok((from, state)) => end
-            .replay(&journal_dir, &state, from)
-            .map(|applied| (state, applied, applied.sequence - from.sequence)),
-        Err(error) => Err(error.into()),
-    };
+    let caught_up = opened.map_err(ReplayError::from).and_then(|state| {
+        let from = match state.verify()? {
+            Applied { sequence: 0, count: 0, .. } => begin_with(&ground, &state)?,
+            // The changes between it and the snapshot may be gone.
+            from if from.sequence < ground.sequence() => return Err(StateError::Behind.into()),
+            from => from,
+        };
+        let applied = end.replay(&journal_dir, &state, from)?;
+        Ok((state, applied, applied.sequence - from.sequence))
+    });
     let (state, applied, replayed) = match caught_up {
         Ok(caught_up) => caught_up,
         Err(ReplayError::State(error)) if error.is_damage() => {
@@ -75,8 +92,9 @@ pub(super) fn recover(
             tracing::warn!(%error, set_aside = %aside.display(), "the state is damaged and is rebuilt from the journal");
             recovery.set_aside = Some(aside);
             let state = State::open(&state_dir).map_err(|error| at(error.into()))?;
-            let applied = end.replay(&journal_dir, &state, Applied::default()).map_err(at)?;
-            (state, applied, applied.sequence)
+            let from = begin_with(&ground, &state).map_err(at)?;
+            let applied = end.replay(&journal_dir, &state, from).map_err(at)?;
+            (state, applied, applied.sequence - from.sequence)
         }
         Err(error) => return Err(at(error)),
     };
@@ -100,29 +118,69 @@ fn is_ours(format: &Path) -> Result<bool, OpenError> {
     }
 }
 
+/// Puts the keys of the snapshot into a state that is empty.
+fn begin_with(ground: &Ground, state: &State) -> Result<Applied, ReplayError> {
+    let Some(snapshot) = ground.snapshot() else { return Ok(Applied::default()) };
+    let (mut applied, mut keys) = (Applied::default(), Vec::with_capacity(KEYS_PER_BATCH));
+    let mut failed = None;
+    let mut put = |keys: &mut Vec<KeyRecord>| {
+        let mut group = Group::new(state, applied);
+        // INVARIANT: the number stays 0 until all keys are there: what was begun
+        // and not ended is behind every snapshot.
+        keys.drain(..).for_each(|key| group.push(0, key.id, None, Some(&key)));
+        match group.apply() {
+            Ok(now) => applied = now,
+            Err(error) => failed = failed.take().or(Some(error)),
+        }
+    };
+    ground.read(|key| {
+        keys.push(key);
+        if keys.len() == KEYS_PER_BATCH {
+            put(&mut keys);
+        }
+    })?;
+    put(&mut keys);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let mut group = Group::new(state, applied);
+    group.pass(snapshot.applied.sequence);
+    let applied = group.apply()?;
+    if applied == snapshot.applied { Ok(applied) } else { Err(StateError::Digest.into()) }
+}
+
 /// Where a journal ends, and what the state is there.
-struct End {
+struct End<'a> {
+    ground: &'a Ground,
     tail: Tail,
     digest: [u8; 32],
 }
 
-impl End {
+impl<'a> End<'a> {
     /// Verifies the whole journal. `None`: there is none.
-    fn read(dir: &Path) -> Result<Option<Self>, JournalError> {
-        let mut digest = StateDigest::default().to_bytes().to_vec();
-        let tail = journal::read(dir, |frame| {
+    fn read(dir: &Path, ground: &'a Ground) -> Result<Option<Self>, ReplayError> {
+        let stands = ground.snapshot().map(|snapshot| snapshot.applied).unwrap_or_default();
+        let mut digest = stands.digest.to_bytes().to_vec();
+        let tail = journal::read(dir, ground.start(), |frame| {
+            if frame.last < stands.sequence {
+                return Ok(());
+            }
+            // What the journal says of the state that the snapshot is of.
+            if frame.last == stands.sequence && frame.commit.state_digest != digest {
+                return Err(ReplayError::Snapshot);
+            }
             digest = frame.commit.state_digest;
-            Ok::<_, JournalError>(())
+            Ok(())
         })?;
         let digest = digest.try_into().unwrap_or_default();
-        Ok(tail.map(|tail| Self { tail, digest }))
+        Ok(tail.map(|tail| Self { ground, tail, digest }))
     }
 
     /// Gives the state, which is at `from`, what it does not have.
     fn replay(&self, dir: &Path, state: &State, from: Applied) -> Result<Applied, ReplayError> {
         let mut applied = from;
         if from.sequence < self.tail.last {
-            journal::read(dir, |frame| {
+            journal::read(dir, self.ground.start(), |frame| {
                 if frame.last > from.sequence {
                     applied = apply(&frame, state, applied)?;
                 }
@@ -165,6 +223,15 @@ fn apply(frame: &Frame, state: &State, applied: Applied) -> Result<Applied, Stat
 enum ReplayError {
     Journal(JournalError),
     State(StateError),
+    Sealed(SealedError),
+    /// The journal says that the state was another.
+    Snapshot,
+}
+
+impl From<SealedError> for ReplayError {
+    fn from(error: SealedError) -> Self {
+        Self::Sealed(error)
+    }
 }
 
 impl From<JournalError> for ReplayError {
@@ -186,6 +253,8 @@ impl ReplayError {
                 OpenError::Lost { problem: Lost::Damaged(error), dir: dir.to_owned() }
             }
             Self::Journal(error) => OpenError::Journal(error),
+            Self::Sealed(error) => OpenError::Snapshot(error),
+            Self::Snapshot => OpenError::Lost { problem: Lost::Snapshot, dir: dir.to_owned() },
             Self::State(source) => OpenError::State { path: state_dir.to_owned(), source },
         }
     }

@@ -2,9 +2,9 @@
 //! what that gives up.
 //!
 //! INVARIANT: nothing is deleted: what was there is set aside. Every key is as
-//! the state has it, if that is whole, or else no key is there to begin with; on
-//! top of that every later change that can still be read is made. The keys are
-//! carried over into a new journal.
+//! the state has it, or a snapshot, whichever is whole and newer, or else no key is
+//! there to begin with; on top of that every later change that can still be read is
+//! made. The keys are carried over into a new journal.
 
 use std::{
     collections::BTreeMap,
@@ -16,9 +16,11 @@ use std::{
 use prost::Message as _;
 
 use super::{
-    JournalError, OpenError, StateDigest, StateError,
-    data_dir::{io_error, journal_dir, set_aside, state_dir, take},
-    journal::{self, Journal, SEGMENT_LIMIT},
+    JournalError, OpenError, SealedError, StateDigest, StateError,
+    data_dir::{Lost, io_error, journal_dir, set_aside, snapshot_dir, state_dir, take},
+    ground::{Ground, GroundError},
+    journal::{self, Beginning, Journal, SEGMENT_LIMIT, Start},
+    snapshot,
     state::{Applied, State},
     writer::stored,
 };
@@ -64,6 +66,8 @@ pub struct Repair {
 pub enum Source {
     /// The state, which is whole, and the changes after it that can be read.
     State,
+    /// A snapshot, and the changes after it that can be read.
+    Snapshot,
     /// The changes that can be read, from the beginning.
     Journal,
     /// The new journal of a repair that was interrupted: whole, and only to be
@@ -80,6 +84,9 @@ pub enum RepairError {
     /// The journal cannot be read at all.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The snapshots cannot be looked at.
+    #[error(transparent)]
+    Snapshot(#[from] SealedError),
     /// Reading the state failed midway.
     #[error(transparent)]
     State(#[from] StateError),
@@ -114,30 +121,27 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
     let copy = StateCopy::make(dir, &state_dir)?;
     let state = copy.open();
     let from = state.as_ref().map_or(0, |(applied, _)| applied.sequence);
-    let problem = match journal::read::<JournalError>(&journal_dir, |_| Ok(())) {
-        Ok(Some(tail)) if tail.last >= from => return Ok(None),
-        Ok(Some(tail)) => {
-            format!("the journal ends with change {}, but the state has change {from}", tail.last)
-        }
-        Ok(None) => "the journal is missing".to_owned(),
-        Err(error @ JournalError::Damaged { .. }) => error.to_string(),
-        // Of a newer program's journal nothing is known, so nothing is saved.
-        Err(error @ (JournalError::Io { .. } | JournalError::Version { .. })) => {
-            return Err(error.into());
-        }
-    };
+    let Some(problem) = problem(dir, from)? else { return Ok(None) };
 
-    let salvage = match &state {
-        Some((applied, state)) => Salvage::read(&journal_dir, Salvage::of(*applied, state)?)?,
-        None => None,
-    };
-    let (source, salvage) = match salvage {
-        Some(salvage) => (Source::State, salvage),
-        None => {
-            let salvage = Salvage::read(&journal_dir, Salvage::default())?.unwrap_or_default();
-            (Source::Journal, salvage)
+    let mut begins = Vec::new();
+    if let Some((applied, state)) = &state {
+        begins.push((Source::State, Salvage::of(*applied, state)?));
+    }
+    if let Some(salvage) = Salvage::of_snapshot(&snapshot_dir(dir))? {
+        begins.push((Source::Snapshot, salvage));
+    }
+    // What is newer needs fewer of the changes. The state goes first where both are
+    // of one change.
+    begins.sort_by_key(|(_, salvage)| std::cmp::Reverse(salvage.last));
+    begins.push((Source::Journal, Salvage::default()));
+    let mut found = None;
+    for (source, begin) in begins {
+        if let Some(salvage) = Salvage::read(&journal_dir, begin)? {
+            found = Some((source, salvage));
+            break;
         }
-    };
+    }
+    let (source, salvage) = found.unwrap_or((Source::Journal, Salvage::default()));
     if salvage.last == 0 {
         return Err(RepairError::Nothing(dir.to_owned()));
     }
@@ -154,23 +158,64 @@ pub fn repair(dir: &Path, now: Timestamp, apply: bool) -> Result<Option<Repair>,
     if apply {
         drop(state);
         repair.set_aside = replace_journal(dir, &keys, repair.last + SPARE_SEQUENCES, now)?;
-        if state_dir.exists() {
-            set_aside(&state_dir)?;
-        }
+        set_aside_with_journal(dir)?;
     }
     Ok(Some(repair))
 }
 
+/// Why the journal in `dir`, whose state has changes up to `from`, is not served;
+/// `None`: it is.
+fn problem(dir: &Path, from: u64) -> Result<Option<String>, RepairError> {
+    let journal_dir = journal_dir(dir);
+    let ground = match Ground::find(&journal_dir, &snapshot_dir(dir)) {
+        Ok(ground) => ground,
+        Err(GroundError::Journal(error)) => return Err(error.into()),
+        Err(GroundError::List(error)) => return Err(error.into()),
+        Err(error @ (GroundError::Missing { .. } | GroundError::Damaged { .. })) => {
+            return Ok(Some(error.to_string()));
+        }
+    };
+    let stands = ground.snapshot().map(|snapshot| snapshot.applied);
+    let mut contradicted = false;
+    let read = journal::read::<JournalError>(&journal_dir, ground.start(), |frame| {
+        contradicted |= stands.is_some_and(|stands| {
+            frame.last == stands.sequence && frame.commit.state_digest != stands.digest.to_bytes()
+        });
+        Ok(())
+    });
+    Ok(match read {
+        Ok(Some(_)) if contradicted => Some(Lost::Snapshot.to_string()),
+        Ok(Some(tail)) if tail.last >= from => None,
+        Ok(Some(tail)) => Some(Lost::Behind { journal: tail.last, state: from }.to_string()),
+        Ok(None) => Some(Lost::Missing.to_string()),
+        Err(error @ JournalError::Damaged { .. }) => Some(error.to_string()),
+        // Of a newer program's journal nothing is known, so nothing is saved.
+        Err(error @ (JournalError::Io { .. } | JournalError::Version { .. })) => {
+            return Err(error.into());
+        }
+    })
+}
+
+/// Sets aside what belongs to the journal that was replaced.
+fn set_aside_with_journal(dir: &Path) -> Result<(), OpenError> {
+    for path in [state_dir(dir), snapshot_dir(dir)] {
+        if path.exists() {
+            set_aside(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts the journal that an interrupted repair has written in its place.
 fn finish(dir: &Path, apply: bool) -> Result<Repair, RepairError> {
-    let (written, state_dir) = (dir.join(WRITTEN), state_dir(dir));
+    let written = dir.join(WRITTEN);
     let mut salvage = Salvage::default();
-    let tail = journal::read::<RepairError>(&written, |frame| Ok(salvage.take(frame.commit)?))?;
+    let tail = journal::read::<RepairError>(&written, Start::Genesis, |frame| {
+        Ok(salvage.take(frame.commit)?)
+    })?;
     if apply {
         put_in_place(dir)?;
-        if state_dir.exists() {
-            set_aside(&state_dir)?;
-        }
+        set_aside_with_journal(dir)?;
     }
     Ok(Repair {
         problem: "a repair was interrupted before its new journal was in its place".to_owned(),
@@ -206,12 +251,28 @@ impl Salvage {
         Ok(Self { keys, last: from.sequence, from, ..Self::default() })
     }
 
+    /// What the newest whole snapshot in `dir` says, without any change. `None`:
+    /// there is none.
+    fn of_snapshot(dir: &Path) -> Result<Option<Self>, SealedError> {
+        for (_, path) in snapshot::list(dir)?.iter().rev() {
+            let mut keys = BTreeMap::new();
+            if let Ok(snapshot) = snapshot::read(path, |key| drop(keys.insert(key.id, key))) {
+                let from = snapshot.applied;
+                return Ok(Some(Self { keys, last: from.sequence, from, ..Self::default() }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Takes in what can be read in `dir`. `None`: it contradicts the state.
     fn read(dir: &Path, begin: Self) -> Result<Option<Self>, RepairError> {
         let (mut salvage, mut error) = (begin, None);
         if salvage.last == 0 {
             // A journal that a repair made begins late.
-            salvage.before = journal::begins_with(dir)?.map_or(0, |first| first.saturating_sub(1));
+            salvage.before = match journal::beginning(dir)? {
+                Some(Beginning { first, genesis: true }) => first.saturating_sub(1),
+                Some(Beginning { genesis: false, .. }) | None => 0,
+            };
         }
         journal::scan_frames(dir, |commit| {
             if let Err(damaged) = salvage.take(commit) {

@@ -77,6 +77,9 @@ pub enum StateError {
     /// The records are not what was written.
     #[error("the state's records do not add up to its digest")]
     Digest,
+    /// It is older than the snapshot that the journal stands on.
+    #[error("the state is older than the snapshot that the journal stands on")]
+    Behind,
     /// The applied sequence number is not one.
     #[error("the state's sequence number is damaged")]
     Applied,
@@ -283,7 +286,12 @@ impl StateError {
                 error.raw_os_error().is_none() && !self.is_locked()
             }
             Self::Io(_) => false,
-            Self::Sled(_) | Self::Panicked | Self::Digest | Self::Applied | Self::Record(_) => true,
+            Self::Sled(_)
+            | Self::Panicked
+            | Self::Digest
+            | Self::Behind
+            | Self::Applied
+            | Self::Record(_) => true,
         }
     }
 

@@ -2,7 +2,11 @@
 //! journal, a journal that may have lost something is refused and left alone, and
 //! repair saves what can be saved.
 
+mod backup;
+mod history;
+
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
@@ -30,6 +34,14 @@ const SHORT_SEGMENT: u64 = 4 << 10;
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().build().unwrap());
+
+/// When the changes in these tests are made, unless one says otherwise.
+const NOW: i64 = 1_700_000_000_000;
+
+std::thread_local! {
+    /// When the next change is made.
+    static CLOCK: Cell<i64> = const { Cell::new(NOW) };
+}
 
 type Keys = BTreeMap<KeyId, KeyRecord>;
 
@@ -109,7 +121,7 @@ fn commit(
     let origin = Origin { actor: Actor::Operator, peer: String::new(), request_id: String::new() };
     let change = Change {
         kind,
-        time: Timestamp(1_700_000_000_000),
+        time: Timestamp(CLOCK.get()),
         origin,
         key_id: Some(key_id),
         team: "default".to_owned(),

@@ -26,6 +26,64 @@ pub(in crate::store) struct Frame {
     pub(in crate::store) commit: Commit,
     /// The sequence number of the last of them.
     pub(in crate::store) last: u64,
+    /// The head of the chain after it.
+    pub(in crate::store) head: Head,
+}
+
+/// Where a journal has to begin.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Start {
+    /// With its first segment ever.
+    Genesis,
+    /// With any segment that begins at or before the change after `sequence`, if
+    /// the chain passes through `head` there.
+    After {
+        /// The last change that is known without it.
+        sequence: u64,
+        /// The head of the chain there.
+        head: Head,
+    },
+}
+
+/// Watches that a chain passes where it has to.
+pub(super) struct Passage {
+    start: Start,
+    passed: bool,
+}
+
+impl Passage {
+    pub(super) fn new(start: Start) -> Self {
+        Self { start, passed: start == Start::Genesis }
+    }
+
+    /// Whether a journal may begin with this header.
+    pub(super) fn permits(&self, header: &Header) -> bool {
+        match self.start {
+            Start::Genesis => header.genesis,
+            Start::After { sequence, .. } => header.first <= sequence.saturating_add(1),
+        }
+    }
+
+    /// Whether `head` may be the chain's head after change `last`. To be asked at
+    /// every header and every frame.
+    pub(super) fn allows(&mut self, last: u64, head: &Head) -> bool {
+        if let Start::After { sequence, head: expected } = self.start
+            && sequence == last
+        {
+            self.passed = *head == expected;
+            return self.passed;
+        }
+        self.passed || self.is_before(last)
+    }
+
+    /// Whether a chain that ends here has passed.
+    pub(super) fn is_done(&self) -> bool {
+        self.passed
+    }
+
+    fn is_before(&self, last: u64) -> bool {
+        matches!(self.start, Start::After { sequence, .. } if last < sequence)
+    }
 }
 
 /// Where a journal ends.
@@ -45,27 +103,35 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) head: Head,
 }
 
-/// Reads the journal in `dir` from its beginning and gives every frame to
-/// `visit`. `None`: there is no journal.
+/// Reads the journal in `dir` from its first segment, which has to be as `start`
+/// says, and gives every frame to `visit`, those before `start` too. `None`: there
+/// is no journal.
 ///
 /// # Errors
 /// `E` is what `visit` may fail with; [`JournalError`] becomes one.
 pub(in crate::store) fn read<E: From<JournalError>>(
     dir: &Path,
+    start: Start,
     mut visit: impl FnMut(Frame) -> Result<(), E>,
 ) -> Result<Option<Tail>, E> {
     let segments = segments(dir)?;
+    let mut passage = Passage::new(start);
     let mut tail: Option<Tail> = None;
     let count = segments.len();
     for (number, path) in segments.into_iter().enumerate() {
         let last_segment = number + 1 == count;
-        tail = Some(read_segment(path, tail, last_segment, &mut visit)?);
+        tail = Some(read_segment(path, tail, last_segment, &mut passage, &mut visit)?);
     }
-    Ok(tail)
+    match tail {
+        Some(Tail { path, len: offset, last: after, .. }) if !passage.is_done() => {
+            Err(JournalError::Damaged { path, offset, after, problem: Damage::Snapshot }.into())
+        }
+        tail => Ok(tail),
+    }
 }
 
 /// The segments in `dir`, in order.
-fn segments(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
+pub(super) fn segments(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -86,6 +152,7 @@ fn read_segment<E: From<JournalError>>(
     path: PathBuf,
     before: Option<Tail>,
     last_segment: bool,
+    passage: &mut Passage,
     visit: &mut impl FnMut(Frame) -> Result<(), E>,
 ) -> Result<Tail, E> {
     let file = File::open(&path).map_err(io_error("open", &path))?;
@@ -111,11 +178,16 @@ fn read_segment<E: From<JournalError>>(
         Err(BadHeader::Damaged) => return Err(damaged(0, after, Damage::Header).into()),
     };
     match &before {
-        None if !header.genesis => return Err(damaged(0, after, Damage::Beginning).into()),
+        None if !passage.permits(&header) => {
+            return Err(damaged(0, after, Damage::Beginning).into());
+        }
         Some(tail) if tail.last + 1 != header.first || tail.head != header.previous => {
             return Err(damaged(0, after, Damage::Gap).into());
         }
         _ => {}
+    }
+    if !passage.allows(header.first.saturating_sub(1), &header.previous) {
+        return Err(damaged(0, after, Damage::Snapshot).into());
     }
 
     let mut tail = Tail {
@@ -144,7 +216,10 @@ fn read_segment<E: From<JournalError>>(
         }
         let commit = Commit::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
         let last = consecutive(&commit, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
-        visit(Frame { commit, last })?;
+        if !passage.allows(last, &frame_header.head) {
+            return Err(wrong(Damage::Snapshot).into());
+        }
+        visit(Frame { commit, last, head: frame_header.head })?;
         tail.last_frame = tail.len;
         tail.len += (FRAME_LEN + frame_header.rest_len()) as u64;
         tail.head = frame_header.head;
@@ -154,7 +229,7 @@ fn read_segment<E: From<JournalError>>(
 }
 
 /// The sequence number of the last change, if all follow `before` in order.
-fn consecutive(commit: &Commit, before: u64) -> Option<u64> {
+pub(super) fn consecutive(commit: &Commit, before: u64) -> Option<u64> {
     let mut last = before;
     for change in &commit.changes {
         if change.sequence != last.checked_add(1)? {
@@ -166,7 +241,7 @@ fn consecutive(commit: &Commit, before: u64) -> Option<u64> {
 }
 
 /// The next frame, or `None` when what stands there is not a whole one.
-fn read_frame(input: &mut impl Read) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
+pub(super) fn read_frame(input: &mut impl Read) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
     let mut header = [0; FRAME_LEN];
     if read_up_to(input, &mut header)? < FRAME_LEN {
         return Ok(None);
@@ -220,20 +295,26 @@ fn frames_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The number of the first change in the journal in `dir`, if its first segment
-/// is there and says so; for repair.
+/// Where a journal begins.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Beginning {
+    /// The number of its first change.
+    pub(in crate::store) first: u64,
+    /// Nothing was before it.
+    pub(in crate::store) genesis: bool,
+}
+
+/// Where the journal in `dir` begins, if its first segment is there and says so.
 ///
 /// # Errors
 /// [`JournalError::Io`]
-pub(in crate::store) fn begins_with(dir: &Path) -> Result<Option<u64>, JournalError> {
+pub(in crate::store) fn beginning(dir: &Path) -> Result<Option<Beginning>, JournalError> {
     let Some(path) = segments(dir)?.into_iter().next() else { return Ok(None) };
     let mut header = [0; HEADER_LEN as usize];
     let mut file = File::open(&path).map_err(io_error("open", &path))?;
     let filled = read_up_to(&mut file, &mut header).map_err(io_error("read", &path))?;
-    let header = Header::decode(&header)
-        .ok()
-        .filter(|header| filled == HEADER_LEN as usize && header.genesis);
-    Ok(header.map(|header| header.first))
+    let header = Header::decode(&header).ok().filter(|_| filled == HEADER_LEN as usize);
+    Ok(header.map(|Header { first, genesis, .. }| Beginning { first, genesis }))
 }
 
 /// Every change that can still be read in the segments of `dir`, in order,
@@ -253,7 +334,7 @@ pub(in crate::store) fn scan_frames(
 }
 
 /// Fills `buffer` as far as the input goes; gives how far that is.
-fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(super) fn read_up_to(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match input.read(rest) {

@@ -13,7 +13,7 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_LEN: u64 = 64;
 /// What stands before a frame's commit: magic, length, checksum of the frame,
 /// head, checksum of these.
-pub(super) const FRAME_LEN: usize = 48;
+pub(in crate::store) const FRAME_LEN: usize = 48;
 /// What stands behind it, and is no zero: a frame that ends in zeros is not all
 /// on the disk.
 pub(super) const FRAME_END: u8 = 0xff;
@@ -92,7 +92,7 @@ impl Header {
 
 /// A frame around `commit` that continues the chain at `previous`, and the new
 /// head.
-pub(super) fn encode_frame(previous: &Head, commit: &[u8]) -> (Vec<u8>, Head) {
+pub(in crate::store) fn encode_frame(previous: &Head, commit: &[u8]) -> (Vec<u8>, Head) {
     let head = next_head(previous, commit);
     // INVARIANT: `append` lets no commit through that is longer than MAX_COMMIT.
     let len = u32::try_from(commit.len()).unwrap_or(u32::MAX).to_le_bytes();
@@ -108,19 +108,20 @@ pub(super) fn encode_frame(previous: &Head, commit: &[u8]) -> (Vec<u8>, Head) {
 }
 
 /// What stands before a frame's commit.
-pub(super) struct FrameHeader {
+pub(in crate::store) struct FrameHeader {
     /// The commit's length.
-    pub(super) len: usize,
+    pub(in crate::store) len: usize,
     len_bytes: [u8; 4],
     crc: u32,
-    pub(super) head: Head,
+    /// The head of the chain after it.
+    pub(in crate::store) head: Head,
 }
 
 impl FrameHeader {
     /// The header that `bytes` begin with. It has a checksum of its own: where
     /// its length points behind the end of the file, that end is missing, and
     /// not the length wrong.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+    pub(in crate::store) fn decode(bytes: &[u8]) -> Option<Self> {
         let (fields, crc) = bytes.get(..FRAME_LEN)?.split_last_chunk::<4>()?;
         let rest = fields.strip_prefix(FRAME_MAGIC)?;
         if crc32c::crc32c(fields) != u32::from_le_bytes(*crc) {
@@ -138,12 +139,12 @@ impl FrameHeader {
     }
 
     /// How much stands behind the header.
-    pub(super) fn rest_len(&self) -> usize {
+    pub(in crate::store) fn rest_len(&self) -> usize {
         self.len.saturating_add(1)
     }
 
     /// The commit in `rest`, if `rest` is what was written behind this header.
-    pub(super) fn commit<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+    pub(in crate::store) fn commit<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
         let (commit, end) = rest.split_at_checked(self.len)?;
         let whole =
             end == [FRAME_END] && frame_crc(&self.len_bytes, &self.head, commit) == self.crc;
@@ -152,7 +153,7 @@ impl FrameHeader {
 }
 
 /// The head after `commit`.
-pub(super) fn next_head(previous: &Head, commit: &[u8]) -> Head {
+pub(in crate::store) fn next_head(previous: &Head, commit: &[u8]) -> Head {
     let mut hasher = blake3::Hasher::new();
     hasher.update(previous);
     hasher.update(commit);

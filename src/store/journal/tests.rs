@@ -77,7 +77,7 @@ impl Written {
 
 fn read_all(dir: &Path) -> Read {
     let mut commits = Vec::new();
-    let end = read::<JournalError>(dir, |frame| {
+    let end = read::<JournalError>(dir, Start::Genesis, |frame| {
         assert_eq!(frame.commit.changes.last().unwrap().sequence, frame.last);
         commits.push(frame.commit);
         Ok(())
