@@ -8,9 +8,10 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
+    dead_code,
     missing_docs,
     unreachable_pub,
-    reason = "a benchmark that fails shall stop where it fails, and prints"
+    reason = "a benchmark that fails shall stop where it fails, and prints; it shares files with another"
 )]
 
 #[path = "load/client.rs"]

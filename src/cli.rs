@@ -8,6 +8,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub mod backup;
 pub mod check;
 pub mod client;
 pub mod health;
@@ -16,6 +17,7 @@ pub mod named;
 pub mod output;
 pub(crate) mod progress;
 pub mod repair;
+pub mod restore;
 pub mod roles;
 pub mod secret;
 pub mod serve;
@@ -63,6 +65,10 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Ask the sidecar whether it serves (exit 0 serving, 1 not)
     Health(health::HealthArgs),
+    /// Write all keys, the audit log and use of a running sidecar into one file
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup, or check the backup
+    Restore(restore::RestoreArgs),
     /// Repair a damaged data directory
     Repair(repair::RepairArgs),
     /// Print the completion script of a shell
@@ -159,6 +165,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Roles(args) => roles::run(args).map(|()| Outcome::Done),
         Command::Status(args) => status::run(args).map(|()| Outcome::Done),
         Command::Health(args) => health::run(args),
+        Command::Backup(args) => backup::run(args).map(|()| Outcome::Done),
+        Command::Restore(args) => restore::run(args).map(|()| Outcome::Done),
         Command::Repair(args) => repair::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -29,6 +29,8 @@ pub struct Config {
     pub usage_flush_interval: Duration,
     /// How long calls in flight may take after SIGTERM.
     pub drain_timeout: Duration,
+    /// How long the audit log is kept; `None` is for ever.
+    pub audit_retention: Option<Duration>,
 }
 
 /// Where to listen, or to connect: `host:port` or `unix:/path`.

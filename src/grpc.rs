@@ -10,6 +10,14 @@ mod bearer;
 mod codec;
 mod convert;
 mod import;
+mod maintenance;
 mod peer;
 
-pub use self::{admin::Admin, authorize::Authorization, codec::Codec, convert::hex, peer::Peer};
+pub use self::{
+    admin::Admin,
+    authorize::Authorization,
+    codec::Codec,
+    convert::hex,
+    maintenance::{Maintenance, UsageSource},
+    peer::Peer,
+};

@@ -9,6 +9,7 @@ mod connection;
 mod limits;
 mod listener;
 mod pepper;
+mod retention;
 mod worker;
 
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
@@ -33,7 +34,7 @@ use crate::{
     clock::Clock,
     config::{Address, Config},
     digest::{Digester, Pepper, PepperError},
-    grpc::{Admin, Authorization},
+    grpc::{Admin, Authorization, Maintenance},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
     pb::{
@@ -46,7 +47,7 @@ use crate::{
         },
     },
     policy::{Policy, PolicyError},
-    store::{Embedded, Failure, OpenError, Recovery, Store as _, StoreError},
+    store::{Embedded, Failure, OpenError, Recovery, Store as _, StoreError, UsageCopy},
 };
 
 const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
@@ -65,6 +66,8 @@ pub struct Server {
     health: Health,
     workers: usize,
     drain_timeout: Duration,
+    audit_retention: Option<Duration>,
+    clock: Clock,
     started: Started,
 }
 
@@ -180,7 +183,15 @@ impl Server {
             clock.clone(),
         ));
         let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester, clock.clone())?;
-        let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator, clock.now());
+        let maintenance = Maintenance::new(
+            keyring.clone(),
+            Arc::clone(&authorizer),
+            operator.clone(),
+            Arc::clone(&store),
+            Arc::new(UsageCopy::default),
+            clock.clone(),
+        );
+        let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator);
 
         let health = Health::new();
         let authorization = Bound {
@@ -189,7 +200,7 @@ impl Server {
         };
         let admin = Bound {
             listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: admin_routes(admin, &health)?,
+            routes: admin_routes(admin, maintenance, &health)?,
         };
         let summary = store.summary();
         let started = Started {
@@ -204,7 +215,19 @@ impl Server {
             workers: config.workers,
         };
         let (workers, drain_timeout) = (config.workers, config.drain_timeout);
-        Ok(Self { store, keyring, authorization, admin, health, workers, drain_timeout, started })
+        let audit_retention = config.audit_retention;
+        Ok(Self {
+            store,
+            keyring,
+            authorization,
+            admin,
+            health,
+            workers,
+            drain_timeout,
+            audit_retention,
+            clock,
+            started,
+        })
     }
 
     /// What to tell people.
@@ -220,6 +243,11 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { store, keyring, authorization, admin, health, workers, drain_timeout, .. } =
             self;
+        let mut background = JoinSet::new();
+        background.spawn(renew(keyring));
+        if let Some(age) = self.audit_retention {
+            background.spawn(retention::run(Arc::clone(&store), age, self.clock));
+        }
         let (draining, drain) = watch::channel(None);
         let workers =
             Workers::start(workers, &authorization.routes, &drain).map_err(ServerError::Workers)?;
@@ -246,19 +274,17 @@ impl Server {
             }));
         }
 
-        let renewing = tokio::spawn(renew(keyring));
-
         let result = tokio::select! {
             () = stop => Ok(()),
             failure = store.failed() => Err(ServerError::Store(failure)),
         };
         health.set(ServingStatus::NotServing).await;
+        background.shutdown().await;
         acceptors.shutdown().await;
         draining.send_replace(Some(drain_timeout));
         health.end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
         let _ = tokio::join!(drained, admin_server);
-        renewing.abort();
         let _ = tokio::task::spawn_blocking(move || store.close()).await;
         result
     }
@@ -330,11 +356,15 @@ fn authorization_routes(service: Authorization, health: &Health) -> Result<Route
     with_reflection(Routes::new(service).add_service(health.service()), &[AUTHORIZATION])
 }
 
-fn admin_routes(service: Admin, health: &Health) -> Result<Routes, ServerError> {
+fn admin_routes(
+    service: Admin,
+    maintenance: Maintenance,
+    health: &Health,
+) -> Result<Routes, ServerError> {
     let max = limits::MAX_ADMIN_MESSAGE;
     let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
-    let roles = RoleServiceServer::new(service.clone()).max_decoding_message_size(max);
-    let maintenance = MaintenanceServiceServer::new(service).max_decoding_message_size(max);
+    let roles = RoleServiceServer::new(service).max_decoding_message_size(max);
+    let maintenance = MaintenanceServiceServer::new(maintenance).max_decoding_message_size(max);
     let routes =
         Routes::new(keys).add_service(roles).add_service(maintenance).add_service(health.service());
     with_reflection(routes, &ADMIN)

@@ -3,11 +3,11 @@
 //! INVARIANT: the token goes into the `authorization` metadata and nowhere
 //! else. Used by every command that calls a sidecar.
 
-use std::{future::Future, path::PathBuf, pin::pin, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
@@ -228,6 +228,19 @@ impl Connection {
         }
     }
 
+    /// Waits for the next message of an answer that comes in pieces; `None`: that was
+    /// all.
+    ///
+    /// # Errors
+    /// The call failed, or there is no message in time.
+    pub(crate) async fn next<M>(&self, answer: &mut Streaming<M>) -> anyhow::Result<Option<M>> {
+        match tokio::time::timeout(self.timeout, answer.message()).await {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(status)) => Err(failure::refused(&self.server, &status)),
+            Err(_) => Err(failure::overdue(&self.server, self.timeout)),
+        }
+    }
+
     /// Waits for the answer to a change. An error says so where it leaves open
     /// whether the change was made.
     ///
@@ -244,28 +257,6 @@ impl Connection {
             }
             Ok(Err(status)) => Err(failure::refused(&self.server, &status)),
             Err(_) => Err(failure::in_doubt(&failure::overdue(&self.server, self.timeout))),
-        }
-    }
-
-    /// Waits for the answer to a call that streams, as long as `done` says that
-    /// more and more is: however much there is, it only has to go on.
-    ///
-    /// # Errors
-    /// The call failed, or nothing moves any more.
-    pub(crate) async fn ask_while_moving<T>(
-        &self,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-        done: impl Fn() -> u64,
-    ) -> anyhow::Result<T> {
-        let mut call = pin!(call);
-        let mut seen = done();
-        loop {
-            match tokio::time::timeout(self.timeout, call.as_mut()).await {
-                Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) => return Err(failure::refused(&self.server, &status)),
-                Err(_) if done() != seen => seen = done(),
-                Err(_) => return Err(failure::overdue(&self.server, self.timeout)),
-            }
         }
     }
 }

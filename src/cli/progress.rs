@@ -40,7 +40,6 @@ impl Progress {
     }
 
     /// Counts bytes; `total` where it is known.
-    #[expect(dead_code, reason = "for backup and restore, which land beside this")]
     pub(crate) fn bytes(doing: &'static str, total: Option<u64>) -> Progress {
         let style = match total {
             Some(_) => {
@@ -71,6 +70,12 @@ impl Progress {
             self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS));
             self.bar.enable_steady_tick(TICK);
         }
+    }
+
+    /// So much is done, of `total` as it is known now.
+    pub(crate) fn show(&self, done: u64, total: u64) {
+        self.bar.set_length(total.max(done));
+        self.moved(done.saturating_sub(self.done()));
     }
 
     /// How much is done.

@@ -117,6 +117,16 @@ pub struct ServeArgs {
     )]
     pub drain_timeout: Duration,
 
+    /// Keep the audit log for DURATION, such as `365d`, at least `1d`; older history is deleted in
+    /// pieces of 64 MiB, the keys stay [default: keep everything]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "OCTAVIA_AUTHZ_AUDIT_RETENTION",
+        value_parser = time::parse_retention
+    )]
+    pub audit_retention: Option<Duration>,
+
     /// Write the log as `text` or `json` [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT", env = "OCTAVIA_AUTHZ_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -171,6 +181,7 @@ impl ServeArgs {
             workers: workers.map_or(1, NonZeroUsize::get),
             cache_capacity: self.cache_capacity.get(),
             drain_timeout: self.drain_timeout,
+            audit_retention: self.audit_retention,
         })
     }
 }

@@ -136,6 +136,19 @@ pub fn length_to_wire(length: Duration) -> prost_types::Duration {
     }
 }
 
+/// Reads for how long something is kept, such as `365d` or `52w`.
+///
+/// # Errors
+/// It is no duration, shorter than a day, or too long.
+pub fn parse_retention(text: &str) -> anyhow::Result<Duration> {
+    match parse_amount(text, &WHEN_UNITS) {
+        Some(Ok(milliseconds)) if milliseconds < DAY => bail!("it has to be at least `1d`"),
+        Some(Ok(milliseconds)) => Ok(Duration::from_millis(milliseconds)),
+        Some(Err(error)) => Err(error),
+        None => bail!("write a number and a unit: `90d`, `52w` or `36h`"),
+    }
+}
+
 /// Milliseconds of a whole number and a unit; `None` for any other shape.
 fn parse_amount(text: &str, units: &[(&str, u64)]) -> Option<anyhow::Result<u64>> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

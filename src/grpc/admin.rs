@@ -1,5 +1,5 @@
-//! `ApiKeyService`, `RoleService` and `MaintenanceService`: what operators, the
-//! CLI and the dashboard call. Runs beside the workers, never on them.
+//! `ApiKeyService` and `RoleService`: what operators, the CLI and the dashboard
+//! call. Runs beside the workers, never on them.
 
 use std::sync::Arc;
 
@@ -9,19 +9,16 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{bearer, convert, import};
 use crate::{
     authorizer::{Authorizer, Question},
-    clock::Timestamp,
-    keyring::{Caller, Keyring, Powers, Rotated},
+    keyring::{Caller, Keyring, Rotated},
     operator::OperatorToken,
     pb::v1::{
-        AuthorizeRequest, BackupRequest, BackupResponse, BatchRevokeApiKeysRequest,
-        BatchRevokeApiKeysResponse, CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest,
-        GetApiKeyResponse, GetApiKeyRightsRequest, GetApiKeyRightsResponse, GetStatusRequest,
-        GetStatusResponse, ImportApiKeysRequest, ListApiKeysRequest, ListApiKeysResponse,
-        ListRolesRequest, ListRolesResponse, RevokeApiKeyRequest, RevokeApiKeyResponse,
-        RotateApiKeyRequest, RotateApiKeyResponse, SimulateAuthorizeRequest,
+        AuthorizeRequest, BatchRevokeApiKeysRequest, BatchRevokeApiKeysResponse,
+        CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse,
+        GetApiKeyRightsRequest, GetApiKeyRightsResponse, ImportApiKeysRequest, ListApiKeysRequest,
+        ListApiKeysResponse, ListRolesRequest, ListRolesResponse, RevokeApiKeyRequest,
+        RevokeApiKeyResponse, RotateApiKeyRequest, RotateApiKeyResponse, SimulateAuthorizeRequest,
         SimulateAuthorizeResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
-        api_key_service_server::ApiKeyService, maintenance_service_server::MaintenanceService,
-        role_service_server::RoleService,
+        api_key_service_server::ApiKeyService, role_service_server::RoleService,
     },
 };
 
@@ -29,24 +26,18 @@ use crate::{
 #[derive(Clone)]
 pub struct Admin {
     keyring: Keyring,
-    authorizer: Arc<Authorizer>,
     operator: OperatorToken,
-    started: Timestamp,
+    authorizer: Arc<Authorizer>,
     /// INVARIANT: one list at a time, so that lists, which look at all keys, cannot
     /// take the processors from the workers.
     lists: Arc<Semaphore>,
 }
 
 impl Admin {
-    /// The services in front of `keyring`. The authorizer is only asked how full
-    /// its cache is.
-    pub fn new(
-        keyring: Keyring,
-        authorizer: Arc<Authorizer>,
-        operator: OperatorToken,
-        started: Timestamp,
-    ) -> Self {
-        Self { keyring, authorizer, operator, started, lists: Arc::new(Semaphore::new(1)) }
+    /// The services in front of `keyring`. The authorizer is only asked what it
+    /// would decide.
+    pub fn new(keyring: Keyring, authorizer: Arc<Authorizer>, operator: OperatorToken) -> Self {
+        Self { keyring, operator, authorizer, lists: Arc::new(Semaphore::new(1)) }
     }
 
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
@@ -220,48 +211,5 @@ impl RoleService for Admin {
         let caller = self.caller(&request)?;
         self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))?;
         convert::roles(self.keyring.policy(), &request.into_inner().service).map(Response::new)
-    }
-}
-
-#[tonic::async_trait]
-impl MaintenanceService for Admin {
-    type BackupStream =
-        std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<BackupResponse, Status>> + Send>>;
-
-    async fn backup(
-        &self,
-        _request: Request<BackupRequest>,
-    ) -> Result<Response<Self::BackupStream>, Status> {
-        Err(Status::unimplemented("not yet"))
-    }
-
-    async fn get_status(
-        &self,
-        request: Request<GetStatusRequest>,
-    ) -> Result<Response<GetStatusResponse>, Status> {
-        let caller = self.caller(&request)?;
-        match self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))? {
-            Powers::All => {}
-            Powers::Of(_) => {
-                return Err(Status::permission_denied("the status is for the operator token only"));
-            }
-        }
-        let summary = self.keyring.summary();
-        Ok(Response::new(GetStatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            start_time: Some(convert::timestamp(self.started)),
-            revision: summary.revision,
-            key_count: summary.key_count,
-            policy_digest: convert::hex(self.keyring.policy().digest()),
-            store: summary.engine.to_owned(),
-            state_digest: convert::hex(&summary.state_digest),
-            journal_head: convert::hex(&summary.journal_head),
-            data_dir: summary.data_dir.display().to_string(),
-            cached_keys: self.authorizer.cached_keys(),
-            pepper: self.keyring.digester().pepper().map(|id| id.to_string()).unwrap_or_default(),
-            outdated_digest_count: self.keyring.digester().outdated(),
-            oldest_audit_sequence: 0,
-            usage_since_time: None,
-        }))
     }
 }

@@ -5,9 +5,9 @@
 //! read twice: checked, then sent in messages. Called by `keys`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Error};
@@ -29,6 +29,9 @@ use source::Source;
 pub(super) mod line;
 pub(super) mod messages;
 pub(super) mod source;
+
+/// So many failures are told one by one.
+const FAILURES: usize = 100;
 
 /// Shown at the end of the command's help.
 pub const NOTES: &str = "\
@@ -145,42 +148,75 @@ fn send(
     admin: &AdminArgs,
 ) -> anyhow::Result<v1::ImportApiKeysResponse> {
     let doing = if dry_run { "checking keys" } else { "importing keys" };
-    let progress = Arc::new(Progress::items(doing, Some(total)));
-    // Ends the stream, which has no way to say why.
-    let broken: Arc<Mutex<Option<Error>>> = Arc::default();
+    let progress = Progress::items(doing, Some(total));
+    let sending = Arc::new(Mutex::new(Sending::default()));
     let messages = {
-        let (progress, broken) = (Arc::clone(&progress), Arc::clone(&broken));
-        Messages::new(lines, dry_run, now).map_while(move |message| match message {
-            Ok(message) => {
-                progress.moved(message.keys.len() as u64);
-                Some(message)
-            }
-            Err(error) => {
-                *broken.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
-                None
+        let sending = Arc::clone(&sending);
+        Messages::new(lines, dry_run, now).map_while(move |message| {
+            let mut sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
+            match message {
+                Ok(message) => {
+                    sending.unanswered.push_back(message.keys.len() as u64);
+                    Some(message)
+                }
+                Err(error) => {
+                    sending.broken = Some(error);
+                    None
+                }
             }
         })
     };
-    let reply = block_on(async {
+    let mut reply = v1::ImportApiKeysResponse::default();
+    let outcome = block_on(async {
         let (connection, mut keys) = connect(admin).await?;
         let request = connection.request(tokio_stream::iter(messages));
-        let call = keys.import_api_keys(request);
-        connection.ask_while_moving(call, || progress.done()).await
+        let mut answers = connection.ask(keys.import_api_keys(request)).await?;
+        while let Some(answer) = connection.next(&mut answers).await? {
+            let mut sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
+            let keys = sending.unanswered.pop_front().unwrap_or_default();
+            add(&mut reply, answer, progress.done());
+            progress.moved(keys);
+        }
+        Ok(())
     });
     progress.finish();
-    let broken = broken.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-    let reply = match (reply, broken) {
-        (Ok(_), Some(error)) | (Err(error), _) => Err(error),
-        (reply, None) => reply,
+    let mut sending = sending.lock().unwrap_or_else(PoisonError::into_inner);
+    let outcome = match (outcome, sending.broken.take()) {
+        (Ok(()), Some(error)) | (Err(error), _) => Err(error),
+        (Ok(()), None) => Ok(reply),
     };
-    // Where no message was taken, no key can have been.
-    match dry_run || progress.done() == 0 {
-        true => reply,
-        false => reply.context(
+    // Where no message was sent, no key can have been taken over.
+    match dry_run || (progress.done() == 0 && sending.unanswered.is_empty()) {
+        true => outcome,
+        false => outcome.context(
             "the import broke off; some keys may be imported already: run it again, which does \
              those no harm",
         ),
     }
+}
+
+/// What is on its way.
+#[derive(Default)]
+struct Sending {
+    /// How many keys each message holds that is not answered yet.
+    unanswered: VecDeque<u64>,
+    /// Ends the stream, which has no way to say why.
+    broken: Option<Error>,
+}
+
+/// Adds the answer to a message before which `before` keys were sent.
+fn add(all: &mut v1::ImportApiKeysResponse, answer: v1::ImportApiKeysResponse, before: u64) {
+    all.imported_count += answer.imported_count;
+    all.existing_count += answer.existing_count;
+    all.failed_count += answer.failed_count;
+    let room = FAILURES.saturating_sub(all.failures.len());
+    all.failures.extend(
+        answer
+            .failures
+            .into_iter()
+            .take(room)
+            .map(|failure| v1::ImportFailure { index: before + failure.index, ..failure }),
+    );
 }
 
 /// What became of the keys, in words; `lines` are those of the failures.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    When, day, expiry, how_far, length_to_wire, parse_instant, parse_length, parse_timeout,
-    short_expiry, spoken,
+    When, day, expiry, how_far, length_to_wire, parse_instant, parse_length, parse_retention,
+    parse_timeout, short_expiry, spoken,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -128,4 +128,15 @@ fn a_column_says_a_time_in_few_characters() {
     assert_eq!(short_expiry(None, now), "lifetime");
     let nonsense = prost_types::Timestamp { seconds: i64::MAX, nanos: 0 };
     assert_eq!((day(&nonsense), how_far(&nonsense, now)), ("invalid".into(), "invalid".into()));
+}
+
+#[test]
+fn history_is_kept_for_a_day_at_least() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (text, days) in [("1d", 1), ("24h", 1), ("365d", 365), ("2w", 14)] {
+        assert_eq!(parse_retention(text).unwrap(), day * days, "{text}");
+    }
+    for text in ["", "d", "0d", "23h", "1", "1y", "-1d", "99999999999999999d"] {
+        assert!(parse_retention(text).is_err(), "{text}");
+    }
 }
