@@ -14,6 +14,7 @@
 )]
 
 mod admin;
+mod backup;
 mod bad_input;
 mod command_line;
 mod damage;
