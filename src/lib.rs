@@ -13,6 +13,7 @@
 //! | [`keyring`] | changes: the rules of create, update, rotate, revoke |
 //! | [`policy`] | services, actions, roles, conditions: compiled, pure, total |
 //! | [`cache`] | resolved keys in memory; no stale fill |
+//! | [`usage`] | when keys were last used, and how often; a sled of its own |
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
 //! | [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns |
@@ -67,3 +68,4 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod token;
+pub mod usage;

@@ -1,5 +1,6 @@
 //! The generated wire and storage types. Only `grpc`, `cli`, tests and benches
-//! name the wire types; only `record` and `store` the stored ones.
+//! name the wire types; only `record`, `store` and `usage` the stored
+//! ones.
 
 #![allow(missing_docs, unreachable_pub, reason = "generated code")]
 #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
