@@ -54,10 +54,10 @@ fn key() -> KeyRecord {
 
 /// The time that `iterations` records take on each of two threads.
 fn on_two_threads(cells: [&Arc<Cell>; 2], iterations: u64) -> Duration {
-    let barrier = Barrier::new(2);
+    let barrier = &Barrier::new(2);
     thread::scope(|scope| {
         let threads = cells.map(|cell| {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 barrier.wait();
                 let started = Instant::now();
                 for _ in 0..iterations {

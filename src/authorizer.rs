@@ -14,6 +14,7 @@ use crate::{
     resolved_key::ResolvedKey,
     store::{Changed, Revision, Store, StoreError, find_presented},
     token::KeyId,
+    usage::Usage,
 };
 
 /// Decides what keys may do.
@@ -23,7 +24,18 @@ pub struct Authorizer {
     cache: Arc<Cache<ResolvedKey>>,
     digester: Digester,
     clock: Clock,
+    usage: Option<Usage>,
 }
+
+/// What a request proved itself with, and when.
+#[derive(Copy, Clone)]
+struct Proof {
+    secret_number: u32,
+    at: Timestamp,
+}
+
+/// The key of a request or why it is denied everything, and the proof if it gave one.
+type Proven = (Result<Arc<ResolvedKey>, Denied>, Option<Proof>);
 
 /// One question.
 #[derive(Copy, Clone, Debug, Default)]
@@ -104,25 +116,36 @@ impl Authorizer {
                 cache.invalidate(changed.key_id);
             }
         }));
-        Self { store, policy, cache, digester, clock }
+        Self { store, policy, cache, digester, clock, usage: None }
     }
 
-    /// Decides one question.
+    /// The same, recording in `usage` how keys are used.
+    pub fn recording(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+
+    /// Decides one question, and counts it for the key that has proven itself.
     ///
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
     pub fn authorize(&self, question: &Question<'_>) -> Result<Decision, StoreError> {
         // Taken before anything is read: what is read is at least as new.
         let revision = self.store.revision();
-        let (outcome, key) = match self.authenticate(question.key, question.service)? {
+        let (proven, proof) = self.prove(question.key, question.service)?;
+        let (outcome, key) = match proven {
             Ok(key) => (decide(&key, question), Some(key)),
             Err(Denied { reason, key }) => (Outcome::Deny(reason), key),
         };
+        if let (Some(cell), Some(proof)) = (key.as_ref().and_then(|key| key.usage()), proof) {
+            cell.record(proof.secret_number, proof.at, outcome == Outcome::Allow);
+        }
         Ok(Decision { outcome, key, revision })
     }
 
     /// The key that `text` proves, if it is valid now for `service`; else why it
-    /// is denied everything.
+    /// is denied everything. A key that has proven itself was used, but neither
+    /// allowed nor denied.
     ///
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
@@ -131,29 +154,38 @@ impl Authorizer {
         text: &str,
         service: &str,
     ) -> Result<Result<Arc<ResolvedKey>, Denied>, StoreError> {
-        let denied = |reason, key| Ok(Err(Denied { reason, key }));
+        let (proven, proof) = self.prove(text, service)?;
+        let key = proven.as_ref().map_or_else(|denied| denied.key.as_ref(), Some);
+        if let (Some(cell), Some(proof)) = (key.and_then(|key| key.usage()), proof) {
+            cell.touch(proof.secret_number, proof.at);
+        }
+        Ok(proven)
+    }
+
+    fn prove(&self, text: &str, service: &str) -> Result<Proven, StoreError> {
+        let unproven = |reason| Ok((Err(Denied { reason, key: None }), None));
         let Ok(presented) = self.digester.present(text) else {
-            return denied(Reason::KeyMalformed, None);
+            return unproven(Reason::KeyMalformed);
         };
         let now = self.clock.now();
         let Some(id) = find_presented(&presented, &*self.store)? else {
-            return denied(Reason::KeyMalformed, None);
+            return unproven(Reason::KeyMalformed);
         };
-        let Some(key) = self.resolve(id)? else {
-            return denied(Reason::KeyUnknown, None);
-        };
+        let Some(key) = self.resolve(id)? else { return unproven(Reason::KeyUnknown) };
         let Some(secret) = key.proven_by(&presented.digests, now) else {
-            return denied(Reason::KeyUnknown, None);
+            return unproven(Reason::KeyUnknown);
         };
         self.digester.renew(id, secret, &presented);
-        match check(&key, service, now) {
-            Some(reason) => denied(reason, Some(key)),
-            None => Ok(Ok(key)),
-        }
+        let proof = Proof { secret_number: secret.number, at: now };
+        let proven = match check(&key, service, now) {
+            None => Ok(key),
+            Some(reason) => Err(Denied { reason, key: Some(key) }),
+        };
+        Ok((proven, Some(proof)))
     }
 
     /// Decides as [`Authorizer::authorize`] would for a text that proves the key
-    /// `id`.
+    /// `id`. Counts as no use of the key.
     ///
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
@@ -183,7 +215,14 @@ impl Authorizer {
     fn resolve(&self, id: KeyId) -> Result<Option<Arc<ResolvedKey>>, StoreError> {
         self.cache.get_or_load(id, || {
             let record = self.store.get(id)?;
-            Ok(record.map(|record| ResolvedKey::new(record, &self.policy)))
+            Ok(record.map(|record| {
+                let cell = self.usage.as_ref().map(|usage| usage.cell(&record));
+                let key = ResolvedKey::new(record, &self.policy);
+                match cell {
+                    Some(cell) => key.with_usage(cell),
+                    None => key,
+                }
+            }))
         })
     }
 }
@@ -212,3 +251,6 @@ fn decide(key: &ResolvedKey, question: &Question<'_>) -> Outcome {
         Right::Always | Right::Never => Outcome::Deny(Reason::ActionDenied),
     }
 }
+
+#[cfg(test)]
+mod tests;

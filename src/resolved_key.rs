@@ -13,6 +13,7 @@ use crate::{
     policy::{ActionId, Policy, Rights, Service},
     record::{KeyRecord, SecretRecord},
     token::KeyId,
+    usage::Cell,
 };
 
 /// A key, ready to decide on.
@@ -21,6 +22,7 @@ pub struct ResolvedKey {
     record: KeyRecord,
     service: Option<Arc<Service>>,
     rights: Rights,
+    usage: Option<Arc<Cell>>,
 }
 
 impl ResolvedKey {
@@ -28,7 +30,18 @@ impl ResolvedKey {
     pub fn new(record: KeyRecord, policy: &Policy) -> Self {
         let service = policy.service(&record.service).cloned();
         let rights = policy.rights(&record).unwrap_or_default();
-        Self { record, service, rights }
+        Self { record, service, rights, usage: None }
+    }
+
+    /// Its use is recorded with `cell`.
+    pub fn with_usage(mut self, cell: Arc<Cell>) -> Self {
+        self.usage = Some(cell);
+        self
+    }
+
+    /// What its use is recorded with; `None`: it is not.
+    pub fn usage(&self) -> Option<&Arc<Cell>> {
+        self.usage.as_ref()
     }
 
     /// The key's record.
