@@ -25,6 +25,7 @@ use octavia_authz::{
     policy::{Attributes, Policy},
     store::{Embedded, Reader as _},
     token,
+    usage::Usage,
 };
 use tempfile::TempDir;
 
@@ -32,6 +33,7 @@ struct Setup {
     _dir: TempDir,
     store: Arc<Embedded>,
     policy: Arc<Policy>,
+    usage: Usage,
     keys: Vec<String>,
 }
 
@@ -40,8 +42,15 @@ fn setup(count: usize) -> Setup {
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
     let policy = Arc::new(Policy::built_in().unwrap());
     let digester = Digester::new(None, None);
-    let keyring =
-        Keyring::new(store.clone(), Arc::clone(&policy), digester.clone(), Clock::System).unwrap();
+    let usage = Usage::open(&dir.path().join("usage"), Clock::System).unwrap();
+    let keyring = Keyring::new(
+        store.clone(),
+        Arc::clone(&policy),
+        digester.clone(),
+        usage.clone(),
+        Clock::System,
+    )
+    .unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let keys = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
@@ -65,7 +74,7 @@ fn setup(count: usize) -> Setup {
         }
         tasks.join_all().await.into_iter().flatten().collect()
     });
-    Setup { _dir: dir, store, policy, keys }
+    Setup { _dir: dir, store, policy, usage, keys }
 }
 
 fn authorizer(setup: &Setup) -> Authorizer {
@@ -73,6 +82,7 @@ fn authorizer(setup: &Setup) -> Authorizer {
         setup.store.clone(),
         Arc::clone(&setup.policy),
         Digester::new(None, None),
+        setup.usage.clone(),
         setup.keys.len() as u64,
         Clock::System,
     )

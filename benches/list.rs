@@ -29,6 +29,7 @@ use octavia_authz::{
     record::{KeyRecord, SecretRecord},
     store::{Embedded, Store as _},
     token::{KeyId, Token},
+    usage::Usage,
 };
 use tempfile::TempDir;
 
@@ -107,7 +108,9 @@ fn lists(criterion: &mut Criterion) {
     let (reading, before) = (reading.elapsed(), resident());
     let building = Instant::now();
     let policy = Arc::new(Policy::built_in().unwrap());
-    let keyring = Keyring::new(store, policy, digester, Clock::test(NOW)).unwrap();
+    let clock = Clock::test(NOW);
+    let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
+    let keyring = Keyring::new(store, policy, digester, usage, clock).unwrap();
     let (building, after) = (building.elapsed(), resident());
     eprintln!(
         "{count} keys: read alone in {reading:.0?} by one thread; keyring made in {building:.0?} by {}; \

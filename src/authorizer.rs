@@ -24,7 +24,7 @@ pub struct Authorizer {
     cache: Arc<Cache<ResolvedKey>>,
     digester: Digester,
     clock: Clock,
-    usage: Option<Usage>,
+    usage: Usage,
 }
 
 /// What a request proved itself with, and when.
@@ -101,11 +101,13 @@ pub enum Reason {
 }
 
 impl Authorizer {
-    /// An authorizer on `store`, with a cache of `cache_capacity` resolved keys.
+    /// An authorizer on `store`, with a cache of `cache_capacity` resolved keys. It
+    /// records in `usage` how keys are used.
     pub fn new(
         store: Arc<dyn Store>,
         policy: Arc<Policy>,
         digester: Digester,
+        usage: Usage,
         cache_capacity: u64,
         clock: Clock,
     ) -> Self {
@@ -116,13 +118,7 @@ impl Authorizer {
                 cache.invalidate(changed.key_id);
             }
         }));
-        Self { store, policy, cache, digester, clock, usage: None }
-    }
-
-    /// The same, recording in `usage` how keys are used.
-    pub fn recording(mut self, usage: Usage) -> Self {
-        self.usage = Some(usage);
-        self
+        Self { store, policy, cache, digester, usage, clock }
     }
 
     /// Decides one question, and counts it for the key that has proven itself.
@@ -214,15 +210,9 @@ impl Authorizer {
 
     fn resolve(&self, id: KeyId) -> Result<Option<Arc<ResolvedKey>>, StoreError> {
         self.cache.get_or_load(id, || {
-            let record = self.store.get(id)?;
-            Ok(record.map(|record| {
-                let cell = self.usage.as_ref().map(|usage| usage.cell(&record));
-                let key = ResolvedKey::new(record, &self.policy);
-                match cell {
-                    Some(cell) => key.with_usage(cell),
-                    None => key,
-                }
-            }))
+            let Some(record) = self.store.get(id)? else { return Ok(None) };
+            let cell = self.usage.cell(&record);
+            Ok(Some(ResolvedKey::new(record, &self.policy).with_usage(cell)))
         })
     }
 }

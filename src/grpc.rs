@@ -14,10 +14,6 @@ mod maintenance;
 mod peer;
 
 pub use self::{
-    admin::Admin,
-    authorize::Authorization,
-    codec::Codec,
-    convert::hex,
-    maintenance::{Maintenance, UsageSource},
+    admin::Admin, authorize::Authorization, codec::Codec, convert::hex, maintenance::Maintenance,
     peer::Peer,
 };

@@ -32,6 +32,7 @@ use crate::{
     record::{KeyRecord, MAX_SECRETS, SecretRecord},
     store::{CommitError, Committed, Reader, Store, StoreError, Summary},
     token::{KeyId, NoRandomness, Token},
+    usage::{KeyUsage, Usage},
 };
 
 /// The team of a key that the operator creates without naming one.
@@ -47,6 +48,7 @@ pub struct Keyring {
     catalog: Arc<Catalog>,
     policy: Arc<Policy>,
     digester: Digester,
+    usage: Usage,
     clock: Clock,
     refusals: Arc<Refusals>,
 }
@@ -177,10 +179,17 @@ impl Keyring {
         store: Arc<dyn Store>,
         policy: Arc<Policy>,
         digester: Digester,
+        usage: Usage,
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let catalog = Catalog::load(&*store)?;
-        Ok(Self { store, catalog, policy, digester, clock, refusals: Arc::default() })
+        let told = usage.clone();
+        store.subscribe(Box::new(move |changed| match (changed.before, changed.after) {
+            (_, None) => told.forget(changed.key_id),
+            (None, Some(_)) => told.revive(changed.key_id),
+            (Some(_), Some(_)) => {}
+        }));
+        Ok(Self { store, catalog, policy, digester, usage, clock, refusals: Arc::default() })
     }
 
     /// What `caller` may do now, whatever it wants to do.
@@ -194,6 +203,7 @@ impl Keyring {
             && let Some(secret) = key.proven_by(&presented.digests, now)
         {
             self.digester.renew(key.id(), secret, presented);
+            self.usage.cell(key.record()).touch(secret.number, now);
         }
         Ok(powers)
     }
@@ -206,6 +216,16 @@ impl Keyring {
     /// The policy that is asked.
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// How `key` was used, and since when that is known without a gap. `None`: that
+    /// cannot be read now.
+    pub fn usage(&self, key: &KeyRecord) -> Option<(KeyUsage, Timestamp)> {
+        let usage = self.usage.of(key.id);
+        let usage = usage.inspect_err(|error| {
+            tracing::warn!(error = error as &dyn std::error::Error, key_id = %key.id, "the usage of a key cannot be read");
+        });
+        Some((usage.ok()?, self.usage.known_since(key)))
     }
 
     /// What the store says of itself.
@@ -260,9 +280,12 @@ impl Keyring {
     pub fn list(&self, caller: &Caller, request: &PageRequest) -> Result<Page, KeyringError> {
         let powers = self.authenticate(caller)?;
         powers.require("api_keys.read")?;
-        let uses = Uses { last_used: &|_| None, since: Timestamp(i64::MIN) };
         let now = self.clock.now();
-        Ok(list::page(&*self.store, &self.catalog, &powers, &uses, now, request)?)
+        self.usage.read(|view| {
+            let last_used = |id| view.last_used(id);
+            let uses = Uses { last_used: &last_used, since: self.usage.since() };
+            Ok(list::page(&*self.store, &self.catalog, &powers, &uses, now, request)?)
+        })
     }
 
     /// Changes fields of a key. `etag` is what the change is based on; empty is

@@ -47,7 +47,8 @@ use crate::{
         },
     },
     policy::{Policy, PolicyError},
-    store::{Embedded, Failure, OpenError, Recovery, Store as _, StoreError, UsageCopy},
+    store::{Embedded, Failure, OpenError, Recovery, Store as _, StoreError},
+    usage::{Usage, UsageError},
 };
 
 const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
@@ -61,6 +62,8 @@ const ADMIN: [&str; 3] = [
 pub struct Server {
     store: Arc<Embedded>,
     keyring: Keyring,
+    usage: Usage,
+    usage_flush_interval: Duration,
     authorization: Bound,
     admin: Bound,
     health: Health,
@@ -118,6 +121,9 @@ pub enum ServerError {
     /// The pepper is not the data's: configuration.
     #[error(transparent)]
     Pepper(#[from] PepperMismatch),
+    /// The usage of keys can be neither read nor begun.
+    #[error("cannot keep how keys are used in the data directory")]
+    Usage(#[from] UsageError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -175,20 +181,28 @@ impl Server {
             }
         };
         pepper::check(&store, &digester, &config.data_dir)?;
+        let usage = Usage::open(&config.data_dir.join("usage"), clock.clone())?;
         let authorizer = Arc::new(Authorizer::new(
             store.clone(),
             Arc::clone(&policy),
             digester.clone(),
+            usage.clone(),
             config.cache_capacity,
             clock.clone(),
         ));
-        let keyring = Keyring::new(store.clone(), Arc::clone(&policy), digester, clock.clone())?;
+        let keyring = Keyring::new(
+            store.clone(),
+            Arc::clone(&policy),
+            digester,
+            usage.clone(),
+            clock.clone(),
+        )?;
         let maintenance = Maintenance::new(
             keyring.clone(),
             Arc::clone(&authorizer),
             operator.clone(),
             Arc::clone(&store),
-            Arc::new(UsageCopy::default),
+            usage.clone(),
             clock.clone(),
         );
         let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator);
@@ -219,6 +233,8 @@ impl Server {
         Ok(Self {
             store,
             keyring,
+            usage,
+            usage_flush_interval: config.usage_flush_interval,
             authorization,
             admin,
             health,
@@ -243,6 +259,8 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { store, keyring, authorization, admin, health, workers, drain_timeout, .. } =
             self;
+        let flusher =
+            self.usage.start_flusher(self.usage_flush_interval).map_err(ServerError::Workers)?;
         let mut background = JoinSet::new();
         background.spawn(renew(keyring));
         if let Some(age) = self.audit_retention {
@@ -285,7 +303,16 @@ impl Server {
         health.end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
         let _ = tokio::join!(drained, admin_server);
-        let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        let _ = tokio::task::spawn_blocking(move || {
+            if let Err(error) = flusher.close() {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the last uses of keys could not be written"
+                );
+            }
+            store.close();
+        })
+        .await;
         result
     }
 }

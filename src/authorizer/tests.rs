@@ -60,8 +60,8 @@ fn what_a_proven_key_asks_is_counted_and_what_proves_nothing_is_not() {
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     let policy = Arc::new(Policy::built_in().unwrap());
     let digester = Digester::new(None, None);
-    let authorizer = Authorizer::new(store.clone(), policy, digester, 100, clock.clone())
-        .recording(usage.clone());
+    let authorizer =
+        Authorizer::new(store.clone(), policy, digester, usage.clone(), 100, clock.clone());
     let (id, token) = put(&store, true);
     let (inactive, inactive_token) = put(&store, false);
     let ask = |key: &str, action: &str| {

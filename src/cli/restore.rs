@@ -1,7 +1,11 @@
 //! `octavia-authz restore`: makes a data directory of a backup, or only checks it.
 //! Needs no sidecar. Called by `cli::run`.
 
-use std::{fs::File, path::PathBuf};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 
@@ -12,8 +16,10 @@ use super::{
     progress::Progress,
 };
 use crate::{
+    clock::Clock,
     digest::{Pepper, PepperId},
-    store::{self, BackupInfo, Restore},
+    store::{self, BackupInfo, Restore, UsageCopy},
+    usage::Usage,
 };
 
 const NOTES: &str = "\
@@ -99,8 +105,11 @@ fn restore(args: &RestoreArgs, pepper: Option<PepperId>) -> anyhow::Result<Backu
     let total = size(args);
     let progress = Progress::bytes("restoring", Some(total));
     let restore = Restore { file: &args.file, dir: &args.data_dir, pepper };
-    // Nothing keeps use yet.
-    let mut usage = |_: &std::path::Path, _: store::UsageCopy| Ok(());
+    // What happened since the backup is not known: so use is known since now.
+    let now = Clock::System.now();
+    let mut usage = |dir: &Path, copy: UsageCopy| {
+        Usage::restore(&dir.join("usage"), now, copy.keys).map(drop).map_err(io::Error::other)
+    };
     Ok(store::restore(&restore, &mut usage, &mut |read| progress.show(read, total))?)
 }
 

@@ -12,7 +12,7 @@ use crate::{
     keyring::{Caller, Keyring, Rotated},
     operator::OperatorToken,
     pb::v1::{
-        AuthorizeRequest, BatchRevokeApiKeysRequest, BatchRevokeApiKeysResponse,
+        ApiKey, AuthorizeRequest, BatchRevokeApiKeysRequest, BatchRevokeApiKeysResponse,
         CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse,
         GetApiKeyRightsRequest, GetApiKeyRightsResponse, ImportApiKeysRequest, ListApiKeysRequest,
         ListApiKeysResponse, ListRolesRequest, ListRolesResponse, RevokeApiKeyRequest,
@@ -20,6 +20,7 @@ use crate::{
         SimulateAuthorizeResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
         api_key_service_server::ApiKeyService, role_service_server::RoleService,
     },
+    record::KeyRecord,
 };
 
 /// Answers with what the keyring does.
@@ -40,6 +41,11 @@ impl Admin {
         Self { keyring, operator, authorizer, lists: Arc::new(Semaphore::new(1)) }
     }
 
+    /// A key, with how it was used.
+    fn shown(&self, key: &KeyRecord) -> ApiKey {
+        convert::used_api_key(key, self.keyring.usage(key))
+    }
+
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         bearer::caller(request, &self.operator, self.keyring.digester())
     }
@@ -55,10 +61,7 @@ impl ApiKeyService for Admin {
         let new = convert::new_key(request.into_inner())?;
         let (key, token) = self.keyring.create(caller, new).await.map_err(convert::status)?;
         let key_text = token.reveal().to_owned();
-        Ok(Response::new(CreateApiKeyResponse {
-            api_key: Some(convert::api_key(&key)),
-            key: key_text,
-        }))
+        Ok(Response::new(CreateApiKeyResponse { api_key: Some(self.shown(&key)), key: key_text }))
     }
 
     async fn get_api_key(
@@ -67,7 +70,7 @@ impl ApiKeyService for Admin {
     ) -> Result<Response<GetApiKeyResponse>, Status> {
         let caller = self.caller(&request)?;
         let key = self.keyring.get(&caller, &request.into_inner().id).map_err(convert::status)?;
-        Ok(Response::new(GetApiKeyResponse { api_key: Some(convert::api_key(&key)) }))
+        Ok(Response::new(GetApiKeyResponse { api_key: Some(self.shown(&key)) }))
     }
 
     async fn list_api_keys(
@@ -87,7 +90,8 @@ impl ApiKeyService for Admin {
             page
         });
         let page = page.await.map_err(|_| failed())?.map_err(convert::status)?;
-        Ok(Response::new(convert::page(page)))
+        let keys = page.keys.iter().map(|key| self.shown(key)).collect();
+        Ok(Response::new(convert::page(page, keys)))
     }
 
     async fn update_api_key(
@@ -103,7 +107,7 @@ impl ApiKeyService for Admin {
         let updated = self.keyring.update(caller, &id, patch, etag, dry_run).await;
         let updated = updated.map_err(convert::status)?;
         Ok(Response::new(UpdateApiKeyResponse {
-            api_key: Some(convert::api_key(&updated.after)),
+            api_key: Some(self.shown(&updated.after)),
             right_changes: convert::right_changes(self.keyring.policy(), &updated),
         }))
     }
@@ -119,7 +123,7 @@ impl ApiKeyService for Admin {
         let Rotated { key, token, dropped } = rotated.map_err(convert::status)?;
         let key_text = token.reveal().to_owned();
         Ok(Response::new(RotateApiKeyResponse {
-            api_key: Some(convert::api_key(&key)),
+            api_key: Some(self.shown(&key)),
             key: key_text,
             dropped_secrets: dropped.iter().map(|secret| convert::secret(&key, secret)).collect(),
         }))
@@ -132,7 +136,7 @@ impl ApiKeyService for Admin {
         let caller = self.caller(&request)?;
         let RevokeApiKeyRequest { id, etag } = request.into_inner();
         let key = self.keyring.revoke(caller, &id, etag, false).await.map_err(convert::status)?;
-        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(convert::api_key(&key)) }))
+        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(self.shown(&key)) }))
     }
 
     async fn batch_revoke_api_keys(

@@ -35,6 +35,7 @@ use crate::{
     },
     policy::{Attributes, Policy, Right, Service},
     record::{KeyRecord, SecretRecord},
+    usage::KeyUsage,
 };
 
 /// The most keys in one request.
@@ -387,6 +388,20 @@ pub(super) fn api_key(key: &KeyRecord) -> ApiKey {
     }
 }
 
+/// The same, with how it was used and since when that is known.
+pub(super) fn used_api_key(key: &KeyRecord, usage: Option<(KeyUsage, Timestamp)>) -> ApiKey {
+    let mut shown = api_key(key);
+    let Some((usage, since)) = usage else { return shown };
+    shown.last_used_time = usage.last_used.map(timestamp);
+    (shown.allowed_count, shown.denied_count) = (usage.allowed, usage.denied);
+    shown.usage_since_time = Some(timestamp(since));
+    for secret in &mut shown.secrets {
+        let used = usage.secrets.iter().find(|(number, _)| *number == secret.number);
+        secret.last_used_time = used.map(|(_, at)| timestamp(*at));
+    }
+    shown
+}
+
 /// A secret of `key`, without anything secret.
 pub(super) fn secret(key: &KeyRecord, secret: &SecretRecord) -> KeySecret {
     let hint = match secret.foreign {
@@ -423,9 +438,9 @@ pub(super) fn duration(wire: prost_types::Duration) -> Result<Duration, NotDurat
     }
 }
 
-pub(super) fn page(page: Page) -> ListApiKeysResponse {
+pub(super) fn page(page: Page, api_keys: Vec<ApiKey>) -> ListApiKeysResponse {
     ListApiKeysResponse {
-        api_keys: page.keys.iter().map(api_key).collect(),
+        api_keys,
         next_page_token: page.next,
         total_size: i64::try_from(page.total).unwrap_or(i64::MAX),
     }

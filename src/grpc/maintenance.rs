@@ -25,6 +25,7 @@ use crate::{
         maintenance_service_server::MaintenanceService,
     },
     store::{Backup, BackupError, Embedded, UsageCopy},
+    usage::Usage,
 };
 
 /// Chunks that wait to be taken.
@@ -33,9 +34,6 @@ const CHUNKS_AHEAD: usize = 4;
 /// retention, from their work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Gives how keys were used, for a backup.
-pub type UsageSource = Arc<dyn Fn() -> UsageCopy + Send + Sync>;
-
 /// Answers with what the sidecar says of itself.
 #[derive(Clone)]
 pub struct Maintenance {
@@ -43,7 +41,7 @@ pub struct Maintenance {
     authorizer: Arc<Authorizer>,
     operator: OperatorToken,
     store: Arc<Embedded>,
-    usage: UsageSource,
+    usage: Usage,
     clock: Clock,
     started: crate::clock::Timestamp,
     backups: Arc<Semaphore>,
@@ -51,13 +49,13 @@ pub struct Maintenance {
 
 impl Maintenance {
     /// The service of a sidecar that starts now. The authorizer is only asked how
-    /// full its cache is, `usage` for every backup.
+    /// full its cache is.
     pub fn new(
         keyring: Keyring,
         authorizer: Arc<Authorizer>,
         operator: OperatorToken,
         store: Arc<Embedded>,
-        usage: UsageSource,
+        usage: Usage,
         clock: Clock,
     ) -> Self {
         let (started, backups) = (clock.now(), Arc::new(Semaphore::new(1)));
@@ -87,7 +85,7 @@ impl MaintenanceService for Maintenance {
             Status::resource_exhausted("another backup is being made; try again when it is done")
         })?;
         let (store, usage, now) = (Arc::clone(&self.store), self.usage.clone(), self.clock.now());
-        let begun = tokio::task::spawn_blocking(move || store.backup(usage(), now)).await;
+        let begun = tokio::task::spawn_blocking(move || store.backup(copy(&usage), now)).await;
         let failed = || Status::internal("the backup failed");
         let backup = begun.map_err(|_| failed())?.map_err(|error| status(&error))?;
         let (chunks, taken) = mpsc::channel(CHUNKS_AHEAD);
@@ -119,8 +117,28 @@ impl MaintenanceService for Maintenance {
             pepper: self.keyring.digester().pepper().map(|id| id.to_string()).unwrap_or_default(),
             outdated_digest_count: self.keyring.digester().outdated(),
             oldest_audit_sequence: 0,
-            usage_since_time: None,
+            usage_since_time: Some(convert::timestamp(self.usage.since())),
         }))
+    }
+}
+
+/// How keys were used, for a backup. One without it is better than none.
+fn copy(usage: &Usage) -> UsageCopy {
+    let rows = usage.flush().and_then(|()| usage.rows());
+    match rows {
+        Ok(rows) => UsageCopy {
+            since: Some(usage.since()),
+            keys: Box::new(rows.map_while(|row| {
+                let row = row.inspect_err(
+                    |error| tracing::warn!(%error, "how keys were used is not all in the backup"),
+                );
+                row.ok()
+            })),
+        },
+        Err(error) => {
+            tracing::warn!(%error, "how keys were used is not in the backup");
+            UsageCopy::default()
+        }
     }
 }
 

@@ -77,6 +77,7 @@ impl Keyring {
             let some = keys.by_ref().take(KEYS_PER_COMMIT);
             let some = some.map(|key| Ok((key.id.map_or_else(KeyId::generate, Ok)?, key)));
             let some = some.collect::<Result<Vec<_>, KeyringError>>()?;
+            let used: Vec<_> = some.iter().map(|(_, key)| key.last_used).collect();
             let (mut rule, told) = self.import_rule(caller.clone(), some);
             let first = if dry_run {
                 rule(&*self.store)?.into_iter().next().map(|change| change.effect)
@@ -89,10 +90,25 @@ impl Keyring {
                 Some(Effect::Refuse { refusal, .. }) if told.is_empty() => {
                     return Err(refusal.into());
                 }
-                _ => outcomes.append(&mut told),
+                _ => {
+                    if !dry_run {
+                        self.take_over_usage(&told, &used);
+                    }
+                    outcomes.append(&mut told);
+                }
             }
         }
         Ok(outcomes)
+    }
+
+    fn take_over_usage(&self, told: &[Imported], used: &[Option<Timestamp>]) {
+        for (outcome, used) in told.iter().zip(used) {
+            if let (Imported::Done(id), Some(used)) = (outcome, used)
+                && let Err(error) = self.usage.set_last_used(*id, *used)
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, key_id = %id, "when an imported key was last used could not be noted down");
+            }
+        }
     }
 
     fn import_rule(

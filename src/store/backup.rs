@@ -19,8 +19,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost::Message as _;
-
 pub use self::check::{BackupInfo, check_backup};
 use self::parts::KIND;
 pub(super) use self::parts::Parts;
@@ -86,8 +84,8 @@ pub enum BackupError {
 pub struct UsageCopy {
     /// Since when use was tracked.
     pub since: Option<Timestamp>,
-    /// The keys that were used, and the stored form (`StoredUsage`) of how.
-    pub keys: Box<dyn Iterator<Item = (KeyId, Vec<u8>)> + Send>,
+    /// The keys that were used, and how.
+    pub keys: Box<dyn Iterator<Item = (KeyId, StoredUsage)> + Send>,
 }
 
 impl Default for UsageCopy {
@@ -106,7 +104,7 @@ pub struct Backup {
     begin: Option<Vec<u8>>,
     sealer: Sealer,
     files: VecDeque<Source>,
-    usage: Box<dyn Iterator<Item = (KeyId, Vec<u8>)> + Send>,
+    usage: Box<dyn Iterator<Item = (KeyId, StoredUsage)> + Send>,
     parts: u64,
     ended: bool,
     _hold: Hold,
@@ -214,7 +212,7 @@ impl Backup {
         let keys = self.usage.by_ref().take(USES_PER_PIECE).map(|(id, usage)| KeyUsage {
             id: id.to_string(),
             // INVARIANT: what is handed in was encoded as this.
-            usage: StoredUsage::decode(usage.as_slice()).ok(),
+            usage: Some(usage),
         });
         let keys: Vec<_> = keys.collect();
         if !keys.is_empty() {

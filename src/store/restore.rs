@@ -12,8 +12,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use prost::Message as _;
-
 use super::{
     BackupError, BackupInfo, OpenError, UsageCopy,
     backup::Parts,
@@ -25,7 +23,11 @@ use super::{
     sealed::sealed_io,
     snapshot::sync,
 };
-use crate::{digest::PepperId, pb::storage::backup_part::Part, token::KeyId};
+use crate::{
+    digest::PepperId,
+    pb::storage::{StoredUsage, backup_part::Part},
+    token::KeyId,
+};
 
 /// What is to be restored, and where to.
 #[derive(Debug)]
@@ -165,7 +167,7 @@ fn unpack(
     file: &Path,
     dir: &Path,
     progress: &mut dyn FnMut(u64),
-) -> Result<Vec<(KeyId, Vec<u8>)>, RestoreError> {
+) -> Result<Vec<(KeyId, StoredUsage)>, RestoreError> {
     let mut parts = Parts::open(input, file)?;
     let mut output: Option<(PathBuf, File)> = None;
     let mut used = Vec::new();
@@ -189,7 +191,7 @@ fn unpack(
             Part::Usage(piece) => {
                 for key in piece.keys {
                     if let (Ok(id), Some(usage)) = (key.id.parse(), key.usage) {
-                        used.push((id, usage.encode_to_vec()));
+                        used.push((id, usage));
                     }
                 }
             }

@@ -26,6 +26,7 @@ use octavia_authz::{
         Summary,
     },
     token::{KeyId, Token},
+    usage::Usage,
 };
 use tempfile::TempDir;
 
@@ -48,15 +49,17 @@ fn parts() -> Parts {
     let policy = Arc::new(Policy::built_in().unwrap());
     let clock = Clock::test(NOW);
     let digester = Digester::new(None, None);
+    let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     Parts {
         authorizer: Arc::new(Authorizer::new(
             faults.clone(),
             Arc::clone(&policy),
             digester.clone(),
+            usage.clone(),
             1000,
             clock.clone(),
         )),
-        keyring: Keyring::new(faults.clone(), policy, digester, clock.clone()).unwrap(),
+        keyring: Keyring::new(faults.clone(), policy, digester, usage, clock.clone()).unwrap(),
         faults,
         clock,
         _dir: dir,

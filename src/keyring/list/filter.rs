@@ -27,8 +27,8 @@ pub struct Filter {
     pub active: Option<bool>,
     /// Part of the name, in any case of letters.
     pub name_contains: Option<String>,
-    /// Not used for at least so long: last used longer ago or, if it was never
-    /// used, there and watched for longer.
+    /// Not used for at least so long: neither used, nor created, nor without its use
+    /// being tracked since then.
     pub unused_for: Option<Duration>,
     /// Expires within so long, and has not yet.
     pub expires_within: Option<Duration>,
@@ -155,8 +155,10 @@ impl<'a> Matcher<'a> {
     }
 
     fn is_unused(&self, id: KeyId, card: &Card, time: Duration) -> bool {
-        let idle_since =
-            (self.uses.last_used)(id).unwrap_or_else(|| card.came().max(self.uses.since));
+        // Before use was tracked it may have been used, whatever is known of then.
+        let known_since = card.came().max(self.uses.since);
+        let last_used = (self.uses.last_used)(id);
+        let idle_since = last_used.map_or(known_since, |used| used.max(known_since));
         later(idle_since, time) <= self.now
     }
 

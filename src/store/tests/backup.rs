@@ -139,13 +139,12 @@ fn a_backup_needs_the_pepper_of_its_keys() {
 
 #[test]
 fn use_comes_out_as_it_went_in() {
-    use prost::Message as _;
     let data = Data::with_history();
     let store = data.open(ONE_SEGMENT).unwrap();
     let used: Vec<_> = (1..2000)
         .map(|n| {
             let usage = crate::pb::storage::StoredUsage { allowed: n, ..Default::default() };
-            (KeyId::generate().unwrap(), usage.encode_to_vec())
+            (KeyId::generate().unwrap(), usage)
         })
         .collect();
     let copy = UsageCopy { since: Some(Timestamp(7)), keys: Box::new(used.clone().into_iter()) };
