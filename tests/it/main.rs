@@ -20,6 +20,7 @@ mod command_line;
 mod damage;
 mod durable;
 mod golden;
+mod guide;
 mod listeners;
 mod no_stale_allow;
 mod pepper;
