@@ -19,6 +19,7 @@ mod bad_input;
 mod command_line;
 mod damage;
 mod durable;
+mod escalation;
 mod golden;
 mod guide;
 mod listeners;
