@@ -111,8 +111,8 @@ fn proposals(caller: &ApiKey) -> Vec<ApiKey> {
         for role in SHOP_ROLES {
             let subjects = ["", "somebody", caller.subject.as_str()];
             let subjects = if caller.service == "shop" { &subjects[..] } else { &subjects[..1] };
-            for subject in subjects.iter().copied() {
-                let subject = subject.to_owned();
+            for subject in subjects {
+                let subject = (*subject).to_owned();
                 proposals.push(ApiKey { subject, ..key("shop", team, role, &[]) });
             }
         }
@@ -365,7 +365,8 @@ impl Trial {
                     && (service.is_empty() || key.service == service)
             });
             let mut visible: Vec<_> = visible.map(|key| key.id.clone()).collect();
-            (listed.sort(), visible.sort());
+            listed.sort();
+            visible.sort();
             assert_eq!(listed, visible, "{team} {service}");
         }
     }
@@ -515,7 +516,7 @@ impl Trial {
         assert_eq!(self.operator.get_api_key(get).await.unwrap_err().code(), Code::NotFound);
     }
 
-    async fn revoke(&mut self, targets: &mut Vec<ApiKey>) {
+    async fn revoke(&mut self, targets: &mut [ApiKey]) {
         self.revoke_together(targets, true).await;
         for target in targets.iter_mut() {
             let expected = to_lay_hands_on(&self.caller, "api_keys.revoke", target);
@@ -528,11 +529,11 @@ impl Trial {
         }
         self.revoke_together(targets, false).await;
         // Then itself, which takes away the right to anything.
-        let mut own = vec![self.seen(&self.caller.id.clone()).await];
-        self.revoke_together(&mut own, false).await;
+        let own = self.seen(&self.caller.id.clone()).await;
+        self.revoke_together(&[own], false).await;
     }
 
-    async fn revoke_together(&mut self, targets: &mut Vec<ApiKey>, dry_run: bool) {
+    async fn revoke_together(&mut self, targets: &[ApiKey], dry_run: bool) {
         let ids = targets.iter().map(|target| target.id.clone()).collect();
         let request = BatchRevokeApiKeysRequest { ids, dry_run };
         let answer = self.keys.batch_revoke_api_keys(request).await.unwrap().into_inner();

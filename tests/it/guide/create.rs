@@ -120,7 +120,8 @@ async fn go_to_dashboard_settings_api_keys_and_click_new_api_key() {
     let listed = guide.list(ListApiKeysRequest::default()).await;
     let mut listed: Vec<_> = listed.iter().map(|key| key.role.as_str()).collect();
     let mut roles = golden::ROLES;
-    (listed.sort_unstable(), roles.sort_unstable());
+    listed.sort_unstable();
+    roles.sort_unstable();
     assert_eq!(listed, roles);
     guide.sidecar.finish().await;
 }
