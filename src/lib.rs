@@ -16,7 +16,7 @@
 //! | [`usage`] | when keys were last used, and how often; a sled of its own |
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
-//! | [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns |
+//! | [`change`], [`event`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns |
 //! | `printable` | which characters people cannot see |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
@@ -55,6 +55,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod digest;
+pub mod event;
 pub mod expiration;
 pub mod grpc;
 pub mod keyring;

@@ -5,16 +5,20 @@
 //! commits. Layout: `embedded` is the engine of a single node, made of
 //! `journal` (the truth, one fdatasync for a `group` of changes), `state` (sled,
 //! what is read) and `writer` (the one thread that changes both), in a
-//! `data_dir` that `recovery` opens and `repair` mends. `retention` deletes old
-//! history and leaves a `snapshot`; `backup` and `restore` carry all of it elsewhere.
+//! `data_dir` that `recovery` opens, `repair` mends and `verify` checks. `retention`
+//! deletes old history and leaves a `snapshot`; `backup` and `restore` carry all of it
+//! elsewhere. `log` is the trait of the audit log beside it, `history` the embedded
+//! engine's.
 
 mod backup;
 mod data_dir;
 mod embedded;
 mod ground;
 mod group;
+mod history;
 mod journal;
 mod key_set;
+mod log;
 mod pepper;
 mod recovery;
 mod repair;
@@ -23,6 +27,7 @@ mod retention;
 mod sealed;
 mod snapshot;
 mod state;
+mod verify;
 mod writer;
 
 use std::{future::Future, io, path::PathBuf, pin::Pin};
@@ -33,6 +38,7 @@ pub use self::{
     embedded::Embedded,
     ground::GroundError,
     journal::{Damage, JournalError},
+    log::{Log, LogError, Order, Scan, Scanned},
     pepper::{pepper_of, set_pepper},
     recovery::Recovery,
     repair::{Repair, RepairError, Source, repair},
@@ -40,6 +46,7 @@ pub use self::{
     retention::{Forgotten, RetentionError},
     sealed::{Flaw, SealedError},
     state::{StateDigest, StateError},
+    verify::{Broken, Verification, VerifyError, verify},
     writer::Failure,
 };
 use crate::{

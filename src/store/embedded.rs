@@ -18,7 +18,7 @@ use super::{
     Backup, BackupError, CommitError, Committed, Forgotten, Reader, RetentionError, Revision, Rule,
     Store, StoreError, Subscriber, Summary, UsageCopy,
     data_dir::{OpenError, io_error, take},
-    journal::SEGMENT_LIMIT,
+    journal::{Index, SEGMENT_LIMIT},
     pepper::{pepper_of, set_pepper},
     recovery::{Recovery, recover},
     retention::{Holds, forget},
@@ -39,6 +39,7 @@ pub struct Embedded {
     dir: PathBuf,
     state: Arc<State>,
     published: Arc<Published>,
+    index: Arc<Index>,
     jobs: mpsc::Sender<Job>,
     writer: Mutex<Option<JoinHandle<()>>>,
     failure: watch::Receiver<Option<Arc<Failure>>>,
@@ -61,7 +62,7 @@ impl Embedded {
 
     pub(super) fn open_with(dir: &Path, segment_limit: u64) -> Result<Self, OpenError> {
         let lock = take(dir)?;
-        let (state, journal, applied, recovery) = recover(dir, segment_limit)?;
+        let (state, journal, index, applied, recovery) = recover(dir, segment_limit)?;
         let state = Arc::new(state);
         let published = Arc::new(Published::new(applied, journal.head()));
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -72,6 +73,7 @@ impl Embedded {
             state: Arc::clone(&state),
             applied,
             published: Arc::clone(&published),
+            index: Arc::clone(&index),
             failure,
         };
         let writer = thread::Builder::new()
@@ -82,6 +84,7 @@ impl Embedded {
             dir: dir.to_owned(),
             state,
             published,
+            index,
             jobs,
             writer: Mutex::new(Some(writer)),
             failure: failed,
@@ -121,7 +124,7 @@ impl Embedded {
     /// [`RetentionError`]; nothing is lost but what was to be deleted.
     pub fn forget(&self, before: Timestamp, now: Timestamp) -> Result<Forgotten, RetentionError> {
         let _one = self.forgetting.lock().unwrap_or_else(PoisonError::into_inner);
-        forget(&self.dir, &self.holds, before, now)
+        forget(&self.dir, &self.holds, &self.index, before, now)
     }
 
     /// Begins a backup of the newest revision, with this `usage`. Nothing is deleted
@@ -133,6 +136,16 @@ impl Embedded {
         // First: what is published now is not deleted any more.
         let hold = self.holds.hold();
         Backup::begin(&self.dir, self.published.position(), hold, usage, now)
+    }
+
+    /// Where the journal's changes stand.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The data directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Waits until the store has stopped by itself, and says why. The process

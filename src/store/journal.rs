@@ -3,7 +3,8 @@
 //! INVARIANT: `append` returns `Ok` only after an fdatasync of what it wrote, and
 //! one frame is synced before the next is begun. So only the last frame can be
 //! torn, and an invalid frame with a valid one behind it is damage. Written by
-//! the writer thread alone; read at open, by `repair` and by verification.
+//! the writer thread alone; read at open, by `repair`, by verification, and by the
+//! audit log through the `index`.
 //!
 //! A segment is a file named after its first sequence number:
 //! `header (64 bytes) frame*`, a frame is
@@ -13,9 +14,11 @@
 //! BLAKE3(previous head ‖ commit).
 
 mod closed;
+mod index;
 mod read;
 mod segment;
 mod stream;
+mod verify;
 
 use std::{
     fs::{DirBuilder, File},
@@ -29,9 +32,11 @@ use prost::Message as _;
 use self::segment::Header;
 pub(super) use self::{
     closed::{Closed, closed, end_of, segments_until},
+    index::{Block, Index, Placed, tag},
     read::{Beginning, Frame, Start, Tail, beginning, read, scan_frames},
     segment::{FRAME_LEN, FrameHeader, encode_frame, next_head},
     stream::{Position, read_stream},
+    verify::{Pass, Point, Task, first_of, frames_behind, verify},
 };
 use crate::pb::storage::Commit;
 
@@ -50,6 +55,7 @@ pub(super) struct Journal {
     segment: File,
     path: PathBuf,
     len: u64,
+    last_frame: u64,
     limit: u64,
     last: u64,
     head: Head,
@@ -140,7 +146,8 @@ impl Journal {
             sync_dir(parent)?;
         }
         let (dir, len) = (dir.to_owned(), segment::HEADER_LEN);
-        Ok(Self { dir, segment, path, len, limit, last: first.saturating_sub(1), head: [0; 32] })
+        let last = first.saturating_sub(1);
+        Ok(Self { dir, segment, path, len, last_frame: len, limit, last, head: [0; 32] })
     }
 
     /// Continues the journal in `dir` at `tail`. What is torn behind it is cut
@@ -167,7 +174,8 @@ impl Journal {
             sync_dir(parent)?;
         }
         let dir = dir.to_owned();
-        Ok(Self { dir, segment, path, len: tail.len, limit, last: tail.last, head: tail.head })
+        let Tail { len, last_frame, last, head, .. } = tail;
+        Ok(Self { dir, segment, path, len, last_frame, limit, last, head })
     }
 
     /// Writes `commit` and waits until it is durable.
@@ -191,10 +199,16 @@ impl Journal {
         // A failed sync may have dropped the dirty pages: a second one that
         // succeeds would prove nothing.
         self.segment.sync_data().map_err(AppendError::InDoubt)?;
+        self.last_frame = self.len;
         self.len += frame.len() as u64;
         self.head = head;
         self.last = commit.changes.last().map_or(self.last, |change| change.sequence);
         Ok(())
+    }
+
+    /// Where the frame stands that was appended last.
+    pub(super) fn placed(&self) -> Placed<'_> {
+        Placed { path: &self.path, offset: self.last_frame, len: self.len - self.last_frame }
     }
 
     /// The last change.

@@ -7,7 +7,11 @@
 use std::collections::BTreeMap;
 
 use super::{StateError, journal::Frame, state::Applied};
-use crate::{pb::storage::change::Effect as Stored, record::KeyRecord, token::KeyId};
+use crate::{
+    pb::storage::{Commit, change::Effect as Stored},
+    record::KeyRecord,
+    token::KeyId,
+};
 
 /// Keys in their stored form, by id.
 #[derive(Default)]
@@ -41,17 +45,17 @@ impl KeySet {
         self.applied.sequence = sequence;
     }
 
-    /// Makes the changes of a frame that is behind where it stands; of one that is
-    /// not, does nothing.
+    /// Makes the changes of a frame that is behind where it stands, `commit`; of one
+    /// that is not, does nothing.
     ///
     /// # Errors
     /// [`StateError`] when the frame holds no such change, or says that the keys
     /// are others.
-    pub(super) fn take(&mut self, frame: &Frame) -> Result<(), StateError> {
+    pub(super) fn take(&mut self, frame: &Frame<'_>, commit: &Commit) -> Result<(), StateError> {
         if frame.last < self.applied.sequence {
             return Ok(());
         }
-        for change in &frame.commit.changes {
+        for change in &commit.changes {
             if change.sequence <= self.applied.sequence {
                 continue;
             }
@@ -69,7 +73,7 @@ impl KeySet {
             self.applied.sequence = change.sequence;
         }
         // Also catches a set that stands in the middle of a frame.
-        match frame.commit.state_digest == self.applied.digest.to_bytes() {
+        match commit.state_digest == self.applied.digest.to_bytes() {
             true => Ok(()),
             false => Err(StateError::Digest),
         }

@@ -9,6 +9,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use super::{
@@ -18,11 +19,14 @@ use super::{
     },
     ground::{Ground, GroundError},
     group::Group,
-    journal::{self, Frame, Journal, JournalError, Tail},
+    journal::{self, Index, Journal, JournalError, Tail, Task},
     sealed::SealedError,
     state::{Applied, State},
 };
-use crate::{pb::storage::change::Effect as Stored, record::KeyRecord};
+use crate::{
+    pb::storage::{Commit, change::Effect as Stored},
+    record::KeyRecord,
+};
 
 /// Says that a journal must be there.
 const FORMAT: &str = "octavia-authz data directory, format 1\n";
@@ -50,7 +54,7 @@ pub struct Recovery {
 pub(super) fn recover(
     dir: &Path,
     segment_limit: u64,
-) -> Result<(State, Journal, Applied, Recovery), OpenError> {
+) -> Result<(State, Journal, Arc<Index>, Applied, Recovery), OpenError> {
     let (journal_dir, state_dir, format) = (journal_dir(dir), state_dir(dir), dir.join("format"));
     let mut recovery = Recovery { created: !is_ours(&format)?, ..Recovery::default() };
     let lost = |problem| OpenError::Lost { problem, dir: dir.to_owned() };
@@ -82,7 +86,7 @@ pub(super) fn recover(
             from if from.sequence < ground.sequence() => return Err(StateError::Behind.into()),
             from => from,
         };
-        let applied = end.replay(&journal_dir, &state, from)?;
+        let applied = end.replay(&state, from)?;
         Ok((state, applied, applied.sequence - from.sequence))
     });
     let (state, applied, replayed) = match caught_up {
@@ -93,19 +97,20 @@ pub(super) fn recover(
             recovery.set_aside = Some(aside);
             let state = State::open(&state_dir).map_err(|error| at(error.into()))?;
             let from = begin_with(&ground, &state).map_err(at)?;
-            let applied = end.replay(&journal_dir, &state, from).map_err(at)?;
+            let applied = end.replay(&state, from).map_err(at)?;
             (state, applied, applied.sequence - from.sequence)
         }
         Err(error) => return Err(at(error)),
     };
     recovery.replayed = replayed;
     recovery.torn = end.tail.torn;
+    let index = Arc::new(end.index);
     let journal =
         Journal::resume(&journal_dir, end.tail, segment_limit).map_err(OpenError::Journal)?;
     if recovery.created {
         write_durably(&format, FORMAT.as_bytes())?;
     }
-    Ok((state, journal, applied, recovery))
+    Ok((state, journal, index, applied, recovery))
 }
 
 /// Whether `format` says that a journal must be there.
@@ -150,43 +155,42 @@ fn begin_with(ground: &Ground, state: &State) -> Result<Applied, ReplayError> {
 }
 
 /// Where a journal ends, and what the state is there.
-struct End<'a> {
-    ground: &'a Ground,
+struct End {
     tail: Tail,
     digest: [u8; 32],
+    index: Index,
 }
 
-impl<'a> End<'a> {
+impl End {
     /// Verifies the whole journal. `None`: there is none.
-    fn read(dir: &Path, ground: &'a Ground) -> Result<Option<Self>, ReplayError> {
+    fn read(dir: &Path, ground: &Ground) -> Result<Option<Self>, ReplayError> {
         let stands = ground.snapshot().map(|snapshot| snapshot.applied).unwrap_or_default();
-        let mut digest = stands.digest.to_bytes().to_vec();
-        let tail = journal::read(dir, ground.start(), |frame| {
-            if frame.last < stands.sequence {
-                return Ok(());
-            }
-            // What the journal says of the state that the snapshot is of.
-            if frame.last == stands.sequence && frame.commit.state_digest != digest {
-                return Err(ReplayError::Snapshot);
-            }
-            digest = frame.commit.state_digest;
-            Ok(())
-        })?;
-        let digest = digest.try_into().unwrap_or_default();
-        Ok(tail.map(|tail| Self { ground, tail, digest }))
+        let task = Task { point: stands.sequence, ..Task::whole(dir, ground.start()) };
+        let pass = journal::verify(&task, &mut |_, _| {})?;
+        if let Some(problem) = pass.problem {
+            return Err(problem.into());
+        }
+        // What the journal says of the state that the snapshot is of, if it does.
+        if pass.point_digest.is_some_and(|digest| digest != stands.digest.to_bytes()) {
+            return Err(ReplayError::Snapshot);
+        }
+        let digest = match pass.digest.is_empty() {
+            true => stands.digest.to_bytes(),
+            false => pass.digest.try_into().unwrap_or_default(),
+        };
+        Ok(pass.tail.map(|tail| Self { tail, digest, index: pass.index }))
     }
 
     /// Gives the state, which is at `from`, what it does not have.
-    fn replay(&self, dir: &Path, state: &State, from: Applied) -> Result<Applied, ReplayError> {
+    fn replay(&self, state: &State, from: Applied) -> Result<Applied, ReplayError> {
         let mut applied = from;
         if from.sequence < self.tail.last {
-            journal::read(dir, self.ground.start(), |frame| {
+            self.index.frames_from(from.sequence, |frame| {
                 if frame.last > from.sequence {
-                    applied = apply(&frame, state, applied)?;
+                    applied = apply(&frame.commit()?, state, applied)?;
                 }
                 // Also catches a state that stands in the middle of a frame.
-                let is_there = frame.last >= from.sequence;
-                if is_there && frame.commit.state_digest != applied.digest.to_bytes() {
+                if frame.outline.state_digest != applied.digest.to_bytes() {
                     return Err(ReplayError::State(StateError::Digest));
                 }
                 Ok(())
@@ -200,9 +204,9 @@ impl<'a> End<'a> {
     }
 }
 
-fn apply(frame: &Frame, state: &State, applied: Applied) -> Result<Applied, StateError> {
+fn apply(commit: &Commit, state: &State, applied: Applied) -> Result<Applied, StateError> {
     let mut group = Group::new(state, applied);
-    for change in &frame.commit.changes {
+    for change in &commit.changes {
         let after = match &change.effect {
             Some(Stored::Put(key)) => Some(KeyRecord::from_stored(key.clone())?),
             Some(Stored::Removed(_)) => None,

@@ -179,9 +179,10 @@ fn problem(dir: &Path, from: u64) -> Result<Option<String>, RepairError> {
     let mut contradicted = false;
     let read = journal::read::<JournalError>(&journal_dir, ground.start(), |frame| {
         contradicted |= stands.is_some_and(|stands| {
-            frame.last == stands.sequence && frame.commit.state_digest != stands.digest.to_bytes()
+            frame.last == stands.sequence && frame.outline.state_digest != stands.digest.to_bytes()
         });
-        Ok(())
+        // As replay would look at it.
+        frame.commit().map(drop)
     });
     Ok(match read {
         Ok(Some(_)) if contradicted => Some(Lost::Snapshot.to_string()),
@@ -211,7 +212,7 @@ fn finish(dir: &Path, apply: bool) -> Result<Repair, RepairError> {
     let written = dir.join(WRITTEN);
     let mut salvage = Salvage::default();
     let tail = journal::read::<RepairError>(&written, Start::Genesis, |frame| {
-        Ok(salvage.take(frame.commit)?)
+        Ok(salvage.take(frame.commit()?)?)
     })?;
     if apply {
         put_in_place(dir)?;

@@ -16,7 +16,7 @@ use super::{
     StateError,
     data_dir::{journal_dir, snapshot_dir},
     ground::{Ground, GroundError},
-    journal::{self, Closed, JournalError},
+    journal::{self, Closed, Index, JournalError},
     key_set::KeySet,
     sealed::SealedError,
     snapshot::{self, Snapshot},
@@ -88,6 +88,7 @@ impl Drop for Hold {
 pub(super) fn forget(
     dir: &Path,
     holds: &Holds,
+    index: &Index,
     before: Timestamp,
     now: Timestamp,
 ) -> Result<Forgotten, RetentionError> {
@@ -108,6 +109,10 @@ pub(super) fn forget(
     let holds = holds.0.lock().unwrap_or_else(PoisonError::into_inner);
     if *holds > 0 {
         return Ok(Forgotten { postponed: !old.is_empty(), ..Forgotten::default() });
+    }
+    if let Some(end) = old.last() {
+        // First: nobody looks for what is about to go.
+        index.forget_before(end.last + 1);
     }
     for segment in &old {
         delete(&segment.path, &journal_dir)?;
@@ -174,7 +179,7 @@ fn build(journal_dir: &Path, snapshot_dir: &Path, end: &Closed) -> Result<KeySet
         return Err(RetentionError::Unlike(ground.sequence()));
     }
     let read = journal::read(journal_dir, ground.start(), |frame| {
-        keys.take(&frame)?;
+        keys.take(&frame, &frame.commit()?)?;
         match frame.last {
             last if last < end.last => Ok(()),
             last if last == end.last && frame.head == end.head => Err(Stop::There),

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     Changed, CommitError, Committed, Rule, StateError, StoreError, Subscriber,
     group::Group,
-    journal::{AppendError, Head, Journal},
+    journal::{AppendError, Head, Index, Journal},
     state::{Applied, State},
 };
 use crate::{
@@ -83,6 +83,7 @@ pub(super) struct Writer {
     pub(super) state: Arc<State>,
     pub(super) applied: Applied,
     pub(super) published: Arc<Published>,
+    pub(super) index: Arc<Index>,
     pub(super) failure: watch::Sender<Option<Arc<Failure>>>,
 }
 
@@ -215,6 +216,8 @@ impl Writer {
         let committed = answers.iter().filter_map(|pending| pending.answer.as_ref().ok()).flatten();
         let changed: Vec<_> = committed.filter_map(changed).collect();
         self.published.publish(self.applied, self.journal.head(), &changed);
+        // Behind it: the audit log shows nothing that is not published.
+        self.index.extend(&self.journal.placed(), &commit);
         Ok(())
     }
 }

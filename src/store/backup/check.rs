@@ -112,7 +112,9 @@ pub fn check_backup(
                 FileKind::Segment => {
                     let journal = journal.get_or_insert_with(|| Position::new(start));
                     parts.file(piece, |input, path| {
-                        read_stream(input, path, journal, |frame| Ok(keys.take(&frame)?))
+                        read_stream(input, path, journal, |frame| {
+                            Ok(keys.take(&frame, &frame.commit()?)?)
+                        })
                     })?;
                 }
             },

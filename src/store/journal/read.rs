@@ -1,6 +1,9 @@
-//! Reading a journal from its beginning, and telling a torn end from damage.
+//! Reading a journal frame by frame, and telling a torn end from damage.
 //!
 //! Nothing here writes: the same code serves the start, verification and repair.
+//! INVARIANT: a frame that is shown has its checksums, continues the chain and
+//! has the next sequence numbers. `verify` reads many segments at once with the
+//! same steps.
 
 use std::{
     fs::{self, File},
@@ -14,76 +17,44 @@ use super::{
     Damage, Head, JournalError, MAX_COMMIT, io_error,
     segment::{BadHeader, FRAME_LEN, FrameHeader, HEADER_LEN, Header, next_head},
 };
-use crate::pb::storage::Commit;
+use crate::pb::storage::{Commit, CommitOutline};
 
 /// The smallest piece of a write that a disk loses.
 const SECTOR: u64 = 512;
 
-/// One durable group of changes, and where the chain stands after it.
-#[derive(Debug)]
-pub(in crate::store) struct Frame {
-    /// The changes.
-    pub(in crate::store) commit: Commit,
-    /// The sequence number of the last of them.
-    pub(in crate::store) last: u64,
-    /// The head of the chain after it.
-    pub(in crate::store) head: Head,
-}
-
 /// Where a journal has to begin.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::store) enum Start {
-    /// With its first segment ever.
+    /// With the first change ever, or the first after a repair.
+    #[default]
     Genesis,
-    /// With any segment that begins at or before the change after `sequence`, if
-    /// the chain passes through `head` there.
+    /// Anywhere, if what stands in it or before it goes through this point: the
+    /// segments before were deleted, and something else has what was in them.
     After {
-        /// The last change that is known without it.
+        /// The last change of a frame.
         sequence: u64,
-        /// The head of the chain there.
+        /// The head of the chain behind it.
         head: Head,
     },
 }
 
-/// Watches that a chain passes where it has to.
-pub(super) struct Passage {
-    start: Start,
-    passed: bool,
-}
-
-impl Passage {
-    pub(super) fn new(start: Start) -> Self {
-        Self { start, passed: start == Start::Genesis }
-    }
-
-    /// Whether a journal may begin with this header.
-    pub(super) fn permits(&self, header: &Header) -> bool {
-        match self.start {
-            Start::Genesis => header.genesis,
-            Start::After { sequence, .. } => header.first <= sequence.saturating_add(1),
-        }
-    }
-
-    /// Whether `head` may be the chain's head after change `last`. To be asked at
-    /// every header and every frame.
-    pub(super) fn allows(&mut self, last: u64, head: &Head) -> bool {
-        if let Start::After { sequence, head: expected } = self.start
-            && sequence == last
-        {
-            self.passed = *head == expected;
-            return self.passed;
-        }
-        self.passed || self.is_before(last)
-    }
-
-    /// Whether a chain that ends here has passed.
-    pub(super) fn is_done(&self) -> bool {
-        self.passed
-    }
-
-    fn is_before(&self, last: u64) -> bool {
-        matches!(self.start, Start::After { sequence, .. } if last < sequence)
-    }
+/// One durable group of changes, as it stands in its segment.
+#[derive(Debug)]
+pub(in crate::store) struct Frame<'a> {
+    /// What the index needs of the changes.
+    pub(in crate::store) outline: CommitOutline,
+    /// The sequence number of the last of them.
+    pub(in crate::store) last: u64,
+    /// The sequence number before the first of them.
+    pub(in crate::store) after: u64,
+    /// The head of the chain behind it.
+    pub(in crate::store) head: Head,
+    /// Where it begins in its segment.
+    pub(in crate::store) offset: u64,
+    /// How long it is.
+    pub(in crate::store) len: u64,
+    pub(super) path: &'a Path,
+    pub(super) bytes: &'a [u8],
 }
 
 /// Where a journal ends.
@@ -103,31 +74,80 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) head: Head,
 }
 
-/// Reads the journal in `dir` from its first segment, which has to be as `start`
-/// says, and gives every frame to `visit`, those before `start` too. `None`: there
-/// is no journal.
+/// A segment, open behind its header.
+pub(super) struct Segment {
+    pub(super) label: Label,
+    size: u64,
+    input: BufReader<File>,
+}
+
+/// What a segment says of itself, not yet believed.
+#[derive(Clone, Debug)]
+pub(super) struct Label {
+    pub(super) path: PathBuf,
+    pub(super) header: Result<Header, BadHeader>,
+}
+
+impl Frame<'_> {
+    /// All that is known of the changes.
+    ///
+    /// # Errors
+    /// [`Damage::Content`]
+    pub(in crate::store) fn commit(&self) -> Result<Commit, JournalError> {
+        Commit::decode(self.bytes)
+            .map_err(|_| damaged(self.path, self.offset, self.after, Damage::Content))
+    }
+}
+
+impl Start {
+    /// Checks that the chain goes through the point, where `frame` holds it.
+    pub(super) fn check(self, frame: &Frame<'_>) -> Result<(), JournalError> {
+        let Self::After { sequence, head } = self else { return Ok(()) };
+        let holds = frame.after < sequence && sequence <= frame.last;
+        if holds && (frame.last != sequence || frame.head != head) {
+            return Err(damaged(frame.path, frame.offset, frame.after, Damage::Snapshot));
+        }
+        Ok(())
+    }
+
+    /// Checks that the journal did not end before the point.
+    pub(super) fn check_end(self, tail: &Tail) -> Result<(), JournalError> {
+        match self {
+            Self::After { sequence, .. } if tail.last < sequence => {
+                Err(damaged(&tail.path, tail.len, tail.last, Damage::Snapshot))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads the journal in `dir`, which has to begin at `start`, and gives every
+/// frame to `visit`. `None`: there is no journal.
 ///
 /// # Errors
 /// `E` is what `visit` may fail with; [`JournalError`] becomes one.
 pub(in crate::store) fn read<E: From<JournalError>>(
     dir: &Path,
     start: Start,
-    mut visit: impl FnMut(Frame) -> Result<(), E>,
+    mut visit: impl FnMut(Frame<'_>) -> Result<(), E>,
 ) -> Result<Option<Tail>, E> {
     let segments = segments(dir)?;
-    let mut passage = Passage::new(start);
     let mut tail: Option<Tail> = None;
     let count = segments.len();
     for (number, path) in segments.into_iter().enumerate() {
-        let last_segment = number + 1 == count;
-        tail = Some(read_segment(path, tail, last_segment, &mut passage, &mut visit)?);
+        let mut segment = Segment::open(path)?;
+        let header = segment.label.follow(tail.as_ref(), start)?;
+        let mut read = segment.begin(&header);
+        segment.read_frames(&mut read, number + 1 == count, u64::MAX, &mut |frame| {
+            start.check(&frame)?;
+            visit(frame)
+        })?;
+        tail = Some(read);
     }
-    match tail {
-        Some(Tail { path, len: offset, last: after, .. }) if !passage.is_done() => {
-            Err(JournalError::Damaged { path, offset, after, problem: Damage::Snapshot }.into())
-        }
-        tail => Ok(tail),
+    if let Some(tail) = &tail {
+        start.check_end(tail)?;
     }
+    Ok(tail)
 }
 
 /// The segments in `dir`, in order.
@@ -148,88 +168,163 @@ pub(super) fn segments(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(segments)
 }
 
-fn read_segment<E: From<JournalError>>(
-    path: PathBuf,
-    before: Option<Tail>,
-    last_segment: bool,
-    passage: &mut Passage,
-    visit: &mut impl FnMut(Frame) -> Result<(), E>,
-) -> Result<Tail, E> {
-    let file = File::open(&path).map_err(io_error("open", &path))?;
-    let size = file.metadata().map_err(io_error("read", &path))?.len();
-    let mut input = BufReader::with_capacity(256 << 10, file);
-    let after = before.as_ref().map_or(0, |tail| tail.last);
-    let damaged = |offset, after, problem| JournalError::Damaged {
-        path: path.clone(),
-        offset,
-        after,
-        problem,
-    };
-
-    let mut header = [0; HEADER_LEN as usize];
-    if read_up_to(&mut input, &mut header).map_err(io_error("read", &path))? < header.len() {
-        return Err(damaged(0, after, Damage::Header).into());
-    }
-    let header = match Header::decode(&header) {
-        Ok(header) => header,
-        Err(BadHeader::Version(version)) => {
-            return Err(JournalError::Version { path, version }.into());
-        }
-        Err(BadHeader::Damaged) => return Err(damaged(0, after, Damage::Header).into()),
-    };
-    match &before {
-        None if !passage.permits(&header) => {
-            return Err(damaged(0, after, Damage::Beginning).into());
-        }
-        Some(tail) if tail.last + 1 != header.first || tail.head != header.previous => {
-            return Err(damaged(0, after, Damage::Gap).into());
-        }
-        _ => {}
-    }
-    if !passage.allows(header.first.saturating_sub(1), &header.previous) {
-        return Err(damaged(0, after, Damage::Snapshot).into());
-    }
-
-    let mut tail = Tail {
-        path: path.clone(),
-        len: HEADER_LEN,
-        last_frame: HEADER_LEN,
-        torn: 0,
-        last: header.first.saturating_sub(1),
-        head: header.previous,
-    };
-    while tail.len < size {
-        let Some((frame_header, bytes)) =
-            read_frame(&mut input).map_err(io_error("read", &path))?
-        else {
-            let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-            let rest = usize::try_from(tail.len).ok().and_then(|at| bytes.get(at..));
-            if !last_segment || !rest.is_some_and(|rest| is_torn(tail.len, rest)) {
-                return Err(damaged(tail.len, tail.last, Damage::Frame).into());
-            }
-            tail.torn = size - tail.len;
-            break;
+impl Segment {
+    /// Opens the segment `path`.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]
+    pub(super) fn open(path: PathBuf) -> Result<Self, JournalError> {
+        let file = File::open(&path).map_err(io_error("open", &path))?;
+        let size = file.metadata().map_err(io_error("read", &path))?.len();
+        let mut input = BufReader::with_capacity(256 << 10, file);
+        let mut header = [0; HEADER_LEN as usize];
+        let filled = read_up_to(&mut input, &mut header).map_err(io_error("read", &path))?;
+        let header = match filled < header.len() {
+            true => Err(BadHeader::Damaged),
+            false => Header::decode(&header),
         };
-        let wrong = |problem| damaged(tail.len, tail.last, problem);
-        if next_head(&tail.head, &bytes) != frame_header.head {
-            return Err(wrong(Damage::Chain).into());
-        }
-        let commit = Commit::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
-        let last = consecutive(&commit, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
-        if !passage.allows(last, &frame_header.head) {
-            return Err(wrong(Damage::Snapshot).into());
-        }
-        visit(Frame { commit, last, head: frame_header.head })?;
-        tail.last_frame = tail.len;
-        tail.len += (FRAME_LEN + frame_header.rest_len()) as u64;
-        tail.head = frame_header.head;
-        tail.last = last;
+        Ok(Self { label: Label { path, header }, size, input })
     }
-    Ok(tail)
+
+    /// Where reading begins.
+    pub(super) fn begin(&self, header: &Header) -> Tail {
+        Tail {
+            path: self.label.path.clone(),
+            len: HEADER_LEN,
+            last_frame: HEADER_LEN,
+            torn: 0,
+            last: header.first.saturating_sub(1),
+            head: header.previous,
+        }
+    }
+
+    /// Shows every frame to `visit`, as far as change `until`. `tail` is where
+    /// that has come to, also when it fails.
+    ///
+    /// # Errors
+    /// [`JournalError`], as `E`, or what `visit` fails with.
+    pub(super) fn read_frames<E: From<JournalError>>(
+        &mut self,
+        tail: &mut Tail,
+        last_segment: bool,
+        until: u64,
+        visit: &mut impl FnMut(Frame<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let path = &self.label.path;
+        let mut bytes = Vec::new();
+        while tail.len < self.size && tail.last < until {
+            let read = read_frame(&mut self.input, &mut bytes);
+            let Some(header) = read.map_err(io_error("read", path))? else {
+                let all = fs::read(path).map_err(io_error("read", path))?;
+                let rest = usize::try_from(tail.len).ok().and_then(|at| all.get(at..));
+                if !last_segment || !rest.is_some_and(|rest| is_torn(tail.len, rest)) {
+                    return Err(damaged(path, tail.len, tail.last, Damage::Frame).into());
+                }
+                tail.torn = self.size - tail.len;
+                break;
+            };
+            let wrong = |problem| damaged(path, tail.len, tail.last, problem);
+            if next_head(&tail.head, &bytes) != header.head {
+                return Err(wrong(Damage::Chain).into());
+            }
+            let outline = CommitOutline::decode(bytes.as_slice());
+            let outline = outline.map_err(|_| wrong(Damage::Content))?;
+            let last = consecutive(&outline, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
+            let len = (FRAME_LEN + header.rest_len()) as u64;
+            visit(Frame {
+                outline,
+                last,
+                after: tail.last,
+                head: header.head,
+                offset: tail.len,
+                len,
+                path,
+                bytes: &bytes,
+            })?;
+            tail.last_frame = tail.len;
+            tail.len += len;
+            tail.head = header.head;
+            tail.last = last;
+        }
+        Ok(())
+    }
+}
+
+impl Label {
+    /// Its header, if it continues `before`; of the first one, if it may begin a
+    /// journal.
+    ///
+    /// # Errors
+    /// [`JournalError::Version`], [`JournalError::Damaged`]
+    pub(super) fn follow(
+        &self,
+        before: Option<&Tail>,
+        start: Start,
+    ) -> Result<Header, JournalError> {
+        let after = before.map_or(0, |tail| tail.last);
+        let wrong = |problem| Err(damaged(&self.path, 0, after, problem));
+        let header = match self.header {
+            Ok(header) => header,
+            Err(BadHeader::Version(version)) => {
+                return Err(JournalError::Version { path: self.path.clone(), version });
+            }
+            Err(BadHeader::Damaged) => return wrong(Damage::Header),
+        };
+        match (before, start) {
+            (Some(tail), _) if tail.last + 1 != header.first || tail.head != header.previous => {
+                wrong(Damage::Gap)
+            }
+            (None, Start::Genesis) if !header.genesis => wrong(Damage::Beginning),
+            (None, Start::After { sequence, .. }) if header.first > sequence + 1 => {
+                wrong(Damage::Beginning)
+            }
+            (None, Start::After { sequence, head })
+                if header.first == sequence + 1 && header.previous != head =>
+            {
+                wrong(Damage::Snapshot)
+            }
+            _ => Ok(header),
+        }
+    }
+}
+
+/// The frames of `bytes`, which stood at `offset` of `path` and were verified
+/// when they were written or at the start. `after` is the sequence number before
+/// the first.
+///
+/// # Errors
+/// [`JournalError`], as `E`, when they are not any more what they were, or what
+/// `visit` fails with.
+pub(super) fn read_block<E: From<JournalError>>(
+    path: &Path,
+    mut offset: u64,
+    mut after: u64,
+    mut bytes: &[u8],
+    visit: &mut impl FnMut(Frame<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    while !bytes.is_empty() {
+        let wrong = |problem| damaged(path, offset, after, problem);
+        let header = FrameHeader::decode(bytes).ok_or_else(|| wrong(Damage::Frame))?;
+        let (frame, rest) = bytes
+            .split_at_checked(FRAME_LEN.saturating_add(header.rest_len()))
+            .ok_or_else(|| wrong(Damage::Frame))?;
+        let commit = frame.get(FRAME_LEN..).and_then(|rest| header.commit(rest));
+        let commit = commit.ok_or_else(|| wrong(Damage::Frame))?;
+        let outline = CommitOutline::decode(commit).map_err(|_| wrong(Damage::Content))?;
+        let last = consecutive(&outline, after).ok_or_else(|| wrong(Damage::Sequence))?;
+        let len = frame.len() as u64;
+        visit(Frame { outline, last, after, head: header.head, offset, len, path, bytes: commit })?;
+        (offset, after, bytes) = (offset + len, last, rest);
+    }
+    Ok(())
+}
+
+pub(super) fn damaged(path: &Path, offset: u64, after: u64, problem: Damage) -> JournalError {
+    JournalError::Damaged { path: path.to_owned(), offset, after, problem }
 }
 
 /// The sequence number of the last change, if all follow `before` in order.
-pub(super) fn consecutive(commit: &Commit, before: u64) -> Option<u64> {
+pub(super) fn consecutive(commit: &CommitOutline, before: u64) -> Option<u64> {
     let mut last = before;
     for change in &commit.changes {
         if change.sequence != last.checked_add(1)? {
@@ -240,8 +335,12 @@ pub(super) fn consecutive(commit: &Commit, before: u64) -> Option<u64> {
     (last > before).then_some(last)
 }
 
-/// The next frame, or `None` when what stands there is not a whole one.
-pub(super) fn read_frame(input: &mut impl Read) -> io::Result<Option<(FrameHeader, Vec<u8>)>> {
+/// The next frame, its commit into `bytes`; or `None` when what stands there is
+/// not a whole one.
+pub(super) fn read_frame(
+    input: &mut impl Read,
+    bytes: &mut Vec<u8>,
+) -> io::Result<Option<FrameHeader>> {
     let mut header = [0; FRAME_LEN];
     if read_up_to(input, &mut header)? < FRAME_LEN {
         return Ok(None);
@@ -250,13 +349,13 @@ pub(super) fn read_frame(input: &mut impl Read) -> io::Result<Option<(FrameHeade
     else {
         return Ok(None);
     };
-    let mut bytes = vec![0; header.rest_len()];
-    let filled = read_up_to(input, &mut bytes)?;
-    if filled < bytes.len() || header.commit(&bytes).is_none() {
+    bytes.resize(header.rest_len(), 0);
+    let filled = read_up_to(input, bytes)?;
+    if filled < bytes.len() || header.commit(bytes).is_none() {
         return Ok(None);
     }
     bytes.truncate(header.len);
-    Ok(Some((header, bytes)))
+    Ok(Some(header))
 }
 
 /// Whether `rest`, which stands at `offset` and does not begin with a whole
@@ -277,8 +376,9 @@ fn is_torn(offset: u64, rest: &[u8]) -> bool {
     ends_inside || zeros == rest.len() || sector_is_missing
 }
 
-/// Every whole frame in `bytes`, wherever it begins and whatever stands between.
-fn frames_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Every whole frame in `bytes`, wherever it begins and whatever stands between:
+/// where it begins, and its commit.
+pub(super) fn frames_in(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
     std::iter::from_fn(move || {
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= FRAME_LEN) {
@@ -286,8 +386,9 @@ fn frames_in(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
                 && let Some(behind) = rest.get(FRAME_LEN..FRAME_LEN + header.rest_len())
                 && let Some(commit) = header.commit(behind)
             {
+                let begin = at;
                 at += FRAME_LEN + behind.len();
-                return Some(commit);
+                return Some((begin, commit));
             }
             at += 1;
         }
@@ -328,7 +429,9 @@ pub(in crate::store) fn scan_frames(
 ) -> Result<(), JournalError> {
     for path in segments(dir)? {
         let bytes = fs::read(&path).map_err(io_error("read", &path))?;
-        frames_in(&bytes).filter_map(|commit| Commit::decode(commit).ok()).for_each(&mut visit);
+        frames_in(&bytes)
+            .filter_map(|(_, commit)| Commit::decode(commit).ok())
+            .for_each(&mut visit);
     }
     Ok(())
 }

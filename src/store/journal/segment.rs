@@ -33,6 +33,7 @@ pub(super) struct Header {
 }
 
 /// Why 64 bytes are no header.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum BadHeader {
     Damaged,
     Version(u32),

@@ -11,29 +11,29 @@ use prost::Message as _;
 
 use super::{
     Damage, Head, JournalError, io_error,
-    read::{Frame, Passage, Start, consecutive, read_frame, read_up_to},
+    read::{Frame, Label, Start, Tail, consecutive, damaged, read_frame, read_up_to},
     segment::{BadHeader, FRAME_LEN, HEADER_LEN, Header},
 };
-use crate::pb::storage::Commit;
+use crate::pb::storage::CommitOutline;
 
 /// Where a chain of streamed segments stands.
 pub(in crate::store) struct Position {
-    passage: Passage,
-    /// The last change, and the head of the chain after it; `None` before the
-    /// first segment.
-    at: Option<(u64, Head)>,
+    start: Start,
+    /// `None` before the first segment.
+    tail: Option<Tail>,
 }
 
 impl Position {
     /// Before the first segment, which has to be as `start` says.
     pub(in crate::store) fn new(start: Start) -> Self {
-        Self { passage: Passage::new(start), at: None }
+        Self { start, tail: None }
     }
 
     /// The last change and the head of the chain; `None`: there was no segment, or
     /// the chain has not passed where it has to.
     pub(in crate::store) fn end(&self) -> Option<(u64, Head)> {
-        self.at.filter(|_| self.passage.is_done())
+        let tail = self.tail.as_ref().filter(|tail| self.start.check_end(tail).is_ok())?;
+        Some((tail.last, tail.head))
     }
 }
 
@@ -46,57 +46,59 @@ pub(in crate::store) fn read_stream<E: From<JournalError>>(
     input: &mut impl Read,
     path: &Path,
     position: &mut Position,
-    mut visit: impl FnMut(Frame) -> Result<(), E>,
+    mut visit: impl FnMut(Frame<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let known = position.at.map_or(0, |(last, _)| last);
-    let damaged = |offset, after, problem| JournalError::Damaged {
-        path: path.to_owned(),
-        offset,
-        after,
-        problem,
-    };
     let mut header = [0; HEADER_LEN as usize];
-    if read_up_to(input, &mut header).map_err(io_error("read", path))? < header.len() {
-        return Err(damaged(0, known, Damage::Header).into());
-    }
-    let header = Header::decode(&header).map_err(|bad| match bad {
-        BadHeader::Version(version) => JournalError::Version { path: path.to_owned(), version },
-        BadHeader::Damaged => damaged(0, known, Damage::Header),
-    })?;
-    let before = header.first.saturating_sub(1);
-    let problem = match position.at {
-        None if !position.passage.permits(&header) => Some(Damage::Beginning),
-        Some(at) if at != (before, header.previous) => Some(Damage::Gap),
-        _ if !position.passage.allows(before, &header.previous) => Some(Damage::Snapshot),
-        _ => None,
+    let filled = read_up_to(input, &mut header).map_err(io_error("read", path))?;
+    let header = match filled < header.len() {
+        true => Err(BadHeader::Damaged),
+        false => Header::decode(&header),
     };
-    if let Some(problem) = problem {
-        return Err(damaged(0, known, problem).into());
-    }
-
-    let (mut offset, mut last, mut head) = (HEADER_LEN, before, header.previous);
+    let label = Label { path: path.to_owned(), header };
+    let header = label.follow(position.tail.as_ref(), position.start)?;
+    let mut tail = Tail {
+        path: path.to_owned(),
+        len: HEADER_LEN,
+        last_frame: HEADER_LEN,
+        torn: 0,
+        last: header.first.saturating_sub(1),
+        head: header.previous,
+    };
+    let mut bytes = Vec::new();
     loop {
-        let wrong = |problem| damaged(offset, last, problem);
+        let wrong = |problem| damaged(path, tail.len, tail.last, problem);
         let mut input = Counted { input: &mut *input, read: 0 };
-        let Some((frame, bytes)) = read_frame(&mut input).map_err(io_error("read", path))? else {
+        let frame = read_frame(&mut input, &mut bytes).map_err(io_error("read", path))?;
+        let Some(frame) = frame else {
             if input.read == 0 {
                 break;
             }
             return Err(wrong(Damage::Frame).into());
         };
-        if super::next_head(&head, &bytes) != frame.head {
+        if super::next_head(&tail.head, &bytes) != frame.head {
             return Err(wrong(Damage::Chain).into());
         }
-        let commit = Commit::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
-        let next = consecutive(&commit, last).ok_or_else(|| wrong(Damage::Sequence))?;
-        if !position.passage.allows(next, &frame.head) {
-            return Err(wrong(Damage::Snapshot).into());
-        }
-        visit(Frame { commit, last: next, head: frame.head })?;
-        offset += (FRAME_LEN + frame.rest_len()) as u64;
-        (last, head) = (next, frame.head);
+        let outline =
+            CommitOutline::decode(bytes.as_slice()).map_err(|_| wrong(Damage::Content))?;
+        let last = consecutive(&outline, tail.last).ok_or_else(|| wrong(Damage::Sequence))?;
+        let len = (FRAME_LEN + frame.rest_len()) as u64;
+        let shown = Frame {
+            outline,
+            last,
+            after: tail.last,
+            head: frame.head,
+            offset: tail.len,
+            len,
+            path,
+            bytes: &bytes,
+        };
+        position.start.check(&shown)?;
+        visit(shown)?;
+        tail.last_frame = tail.len;
+        tail.len += len;
+        (tail.last, tail.head) = (last, frame.head);
     }
-    position.at = Some((last, head));
+    position.tail = Some(tail);
     Ok(())
 }
 

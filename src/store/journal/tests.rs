@@ -78,10 +78,18 @@ impl Written {
 fn read_all(dir: &Path) -> Read {
     let mut commits = Vec::new();
     let end = read::<JournalError>(dir, Start::Genesis, |frame| {
-        assert_eq!(frame.commit.changes.last().unwrap().sequence, frame.last);
-        commits.push(frame.commit);
+        let commit = frame.commit()?;
+        assert_eq!(commit.changes.last().unwrap().sequence, frame.last);
+        commits.push(commit);
         Ok(())
     });
+    // Whatever is wrong, verification finds the same.
+    for threads in [1, 3] {
+        let pass = verify(&Task { threads, ..Task::whole(dir, Start::Genesis) }, &mut |_, _| {});
+        let pass = pass.unwrap();
+        let verified = pass.problem.map_or(Ok(pass.tail), Err);
+        assert_eq!(format!("{verified:?}"), format!("{end:?}"));
+    }
     (commits, end)
 }
 
@@ -354,6 +362,40 @@ fn only_the_last_segment_can_be_torn() {
         fs::write(&first, &bytes[..cut]).unwrap();
         damage(read_all(dir.path()).1);
     }
+}
+
+#[test]
+fn a_journal_without_its_beginning_is_read_if_it_goes_through_the_point() {
+    let dir = TempDir::new().unwrap();
+    let mut journal = Journal::create(dir.path(), 1, ONE_FRAME).unwrap();
+    let mut heads = vec![[0; 32]];
+    for number in 0..5u64 {
+        let first = number * 2 + 1;
+        journal.append(&commit(first..=first + 1, "")).unwrap();
+        heads.push(journal.head());
+    }
+    let after = |sequence: u64, head| {
+        let start = Start::After { sequence, head };
+        let end = read::<JournalError>(dir.path(), start, |_| Ok(()));
+        let pass = verify(&Task::whole(dir.path(), start), &mut |_, _| {}).unwrap();
+        let verified = pass.problem.map_or(Ok(pass.tail), Err);
+        assert_eq!(format!("{verified:?}"), format!("{end:?}"));
+        end
+    };
+    let last = |end: Result<Option<Tail>, JournalError>| end.unwrap().unwrap().last;
+    // It is all there still, and may be.
+    assert_eq!(last(after(4, heads[2])), 10);
+    fs::remove_file(dir.path().join("00000000000000000001.journal")).unwrap();
+    fs::remove_file(dir.path().join("00000000000000000003.journal")).unwrap();
+    assert_eq!(damage(read_all(dir.path()).1).0, Damage::Beginning);
+    // Right behind the point, before it, and with it at the end.
+    for (sequence, frames) in [(4, 2), (6, 3), (10, 5)] {
+        assert_eq!(last(after(sequence, heads[frames])), 10);
+        assert_eq!(damage(after(sequence, [1; 32])).0, Damage::Start);
+    }
+    assert_eq!(damage(after(2, heads[1])).0, Damage::Beginning);
+    assert_eq!(damage(after(5, heads[2])).0, Damage::Start);
+    assert_eq!(damage(after(12, heads[5])).0, Damage::Start);
 }
 
 fn groups() -> impl Strategy<Value = Vec<usize>> {
