@@ -1,10 +1,11 @@
 //! The gRPC services. Only this module, the clients in `cli`, tests and benches
 //! name wire types; `convert` is the border.
 //!
-//! INVARIANT: a service here asks the authorizer or the keyring and says what
+//! INVARIANT: a service here asks the authorizer, the keyring or the auditor and says what
 //! came back; it decides nothing itself.
 
 mod admin;
+mod audit;
 mod authorize;
 mod bearer;
 mod codec;
@@ -14,6 +15,11 @@ mod maintenance;
 mod peer;
 
 pub use self::{
-    admin::Admin, authorize::Authorization, codec::Codec, convert::hex, maintenance::Maintenance,
+    admin::Admin,
+    audit::Audit,
+    authorize::Authorization,
+    codec::Codec,
+    convert::{hex, verification},
+    maintenance::Maintenance,
     peer::Peer,
 };

@@ -11,6 +11,7 @@
 //! | [`grpc`] | the services; the border between wire types and ours |
 //! | [`authorizer`] | decides: the walk of a request |
 //! | [`keyring`] | changes: the rules of create, update, rotate, revoke |
+//! | [`audit`] | what was changed, for those who may see it |
 //! | [`policy`] | services, actions, roles, conditions: compiled, pure, total |
 //! | [`cache`] | resolved keys in memory; no stale fill |
 //! | [`usage`] | when keys were last used, and how often; a sled of its own |
@@ -48,6 +49,7 @@
 //! syncs it, applies it to sled, tells the cache, and only then answers. So a
 //! reply means: durable, and seen by every later decision.
 
+pub mod audit;
 pub mod authorizer;
 pub mod cache;
 pub mod change;

@@ -30,17 +30,18 @@ pub use self::{
     worker::{Drain, Workers},
 };
 use crate::{
+    audit::Auditor,
     authorizer::Authorizer,
     clock::Clock,
     config::{Address, Config},
     digest::{Digester, Pepper, PepperError},
-    grpc::{Admin, Authorization, Maintenance},
+    grpc::{Admin, Audit, Authorization, Maintenance},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
     pb::{
         self,
         v1::{
-            api_key_service_server::ApiKeyServiceServer,
+            api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
             authorization_service_server::AuthorizationServiceServer,
             maintenance_service_server::MaintenanceServiceServer,
             role_service_server::RoleServiceServer,
@@ -52,8 +53,9 @@ use crate::{
 };
 
 const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
-const ADMIN: [&str; 3] = [
+const ADMIN: [&str; 4] = [
     "octavia.authz.v1.ApiKeyService",
+    "octavia.authz.v1.AuditService",
     "octavia.authz.v1.RoleService",
     "octavia.authz.v1.MaintenanceService",
 ];
@@ -67,6 +69,7 @@ pub struct Server {
     authorization: Bound,
     admin: Bound,
     health: Health,
+    stopping: watch::Sender<bool>,
     workers: usize,
     drain_timeout: Duration,
     audit_retention: Option<Duration>,
@@ -205,6 +208,9 @@ impl Server {
             usage.clone(),
             clock.clone(),
         );
+        let stopping = watch::Sender::new(false);
+        let auditor = Auditor::new(keyring.clone(), store.clone());
+        let audit = Audit::new(auditor, operator.clone(), stopping.subscribe());
         let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator);
 
         let health = Health::new();
@@ -214,7 +220,7 @@ impl Server {
         };
         let admin = Bound {
             listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: admin_routes(admin, maintenance, &health)?,
+            routes: admin_routes(admin, maintenance, audit, &health)?,
         };
         let summary = store.summary();
         let started = Started {
@@ -238,6 +244,7 @@ impl Server {
             authorization,
             admin,
             health,
+            stopping,
             workers,
             drain_timeout,
             audit_retention,
@@ -257,8 +264,8 @@ impl Server {
     /// # Errors
     /// [`ServerError::Store`] when the store failed.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
-        let Self { store, keyring, authorization, admin, health, workers, drain_timeout, .. } =
-            self;
+        let Self { store, keyring, authorization, admin, health, stopping, .. } = self;
+        let (workers, drain_timeout) = (self.workers, self.drain_timeout);
         let flusher =
             self.usage.start_flusher(self.usage_flush_interval).map_err(ServerError::Workers)?;
         let mut background = JoinSet::new();
@@ -300,6 +307,7 @@ impl Server {
         background.shutdown().await;
         acceptors.shutdown().await;
         draining.send_replace(Some(drain_timeout));
+        stopping.send_replace(true);
         health.end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
         let _ = tokio::join!(drained, admin_server);
@@ -386,14 +394,19 @@ fn authorization_routes(service: Authorization, health: &Health) -> Result<Route
 fn admin_routes(
     service: Admin,
     maintenance: Maintenance,
+    audit: Audit,
     health: &Health,
 ) -> Result<Routes, ServerError> {
     let max = limits::MAX_ADMIN_MESSAGE;
     let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
     let roles = RoleServiceServer::new(service).max_decoding_message_size(max);
     let maintenance = MaintenanceServiceServer::new(maintenance).max_decoding_message_size(max);
-    let routes =
-        Routes::new(keys).add_service(roles).add_service(maintenance).add_service(health.service());
+    let audit = AuditServiceServer::new(audit).max_decoding_message_size(max);
+    let routes = Routes::new(keys)
+        .add_service(roles)
+        .add_service(maintenance)
+        .add_service(audit)
+        .add_service(health.service());
     with_reflection(routes, &ADMIN)
 }
 

@@ -3,6 +3,7 @@
 //! INVARIANT: what passes inwards is within its limits; what passes outwards
 //! holds no secret. A reason that we do not know how to say is never an allow.
 
+mod audit;
 mod outcome;
 mod status;
 
@@ -13,7 +14,9 @@ use std::{
 
 use tonic::Status;
 
+pub use self::audit::verification;
 pub(super) use self::{
+    audit::{audit_filter, audit_page, audit_page_request, audit_status, batch, expected},
     outcome::{introspection, key_rights, reason, response},
     status::{Violations, invalid_argument, oversize, status, unavailable, violation},
 };

@@ -24,7 +24,7 @@ use crate::{
         BackupRequest, BackupResponse, GetStatusRequest, GetStatusResponse,
         maintenance_service_server::MaintenanceService,
     },
-    store::{Backup, BackupError, Embedded, UsageCopy},
+    store::{Backup, BackupError, Embedded, Log as _, UsageCopy},
     usage::Usage,
 };
 
@@ -116,7 +116,7 @@ impl MaintenanceService for Maintenance {
             cached_keys: self.authorizer.cached_keys(),
             pepper: self.keyring.digester().pepper().map(|id| id.to_string()).unwrap_or_default(),
             outdated_digest_count: self.keyring.digester().outdated(),
-            oldest_audit_sequence: 0,
+            oldest_audit_sequence: self.store.oldest().unwrap_or_default(),
             usage_since_time: Some(convert::timestamp(self.usage.since())),
         }))
     }

@@ -27,7 +27,7 @@ from grpc_health.v1 import health_pb2  # noqa: F401
 from grpc_reflection.v1alpha import reflection_pb2  # noqa: F401
 
 DEADLINE = 30
-ADMIN = {"ApiKeyService", "RoleService", "MaintenanceService"}
+ADMIN = {"ApiKeyService", "AuditService", "RoleService", "MaintenanceService"}
 
 
 def generate(protos):

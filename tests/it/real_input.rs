@@ -225,7 +225,12 @@ async fn a_python_client_sees_health_reflection_and_errors() {
         assert_eq!(health["status"], "SERVING", "{service}");
     }
 
-    let on_admin = [KEYS, "octavia.authz.v1.RoleService", "octavia.authz.v1.MaintenanceService"];
+    let on_admin = [
+        KEYS,
+        "octavia.authz.v1.AuditService",
+        "octavia.authz.v1.RoleService",
+        "octavia.authz.v1.MaintenanceService",
+    ];
     for (admin, own) in [(false, &[AUTHORIZATION][..]), (true, &on_admin[..])] {
         for version in ["v1", "v1alpha"] {
             let rpc = format!("grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");

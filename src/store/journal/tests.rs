@@ -391,11 +391,11 @@ fn a_journal_without_its_beginning_is_read_if_it_goes_through_the_point() {
     // Right behind the point, before it, and with it at the end.
     for (sequence, frames) in [(4, 2), (6, 3), (10, 5)] {
         assert_eq!(last(after(sequence, heads[frames])), 10);
-        assert_eq!(damage(after(sequence, [1; 32])).0, Damage::Start);
+        assert_eq!(damage(after(sequence, [1; 32])).0, Damage::Snapshot);
     }
     assert_eq!(damage(after(2, heads[1])).0, Damage::Beginning);
-    assert_eq!(damage(after(5, heads[2])).0, Damage::Start);
-    assert_eq!(damage(after(12, heads[5])).0, Damage::Start);
+    assert_eq!(damage(after(5, heads[2])).0, Damage::Snapshot);
+    assert_eq!(damage(after(12, heads[5])).0, Damage::Snapshot);
 }
 
 fn groups() -> impl Strategy<Value = Vec<usize>> {

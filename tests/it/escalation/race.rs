@@ -18,6 +18,7 @@ use octavia_authz::{
     record::KeyRecord,
     store::{Embedded, Reader as _, Revision, Store as _},
     token::KeyId,
+    usage::Usage,
 };
 use prost_types::FieldMask;
 use tempfile::TempDir;
@@ -96,7 +97,9 @@ fn parts() -> Parts {
     }));
     let policy = Arc::new(Policy::built_in().unwrap());
     let clock = Clock::test(Timestamp(1_800_000_000_000));
-    let keyring = Keyring::new(store.clone(), policy, Digester::new(None, None), clock);
+    let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
+    let digester = Digester::new(None, None);
+    let keyring = Keyring::new(store.clone(), policy, digester, usage, clock).unwrap();
     Parts { _dir: dir, store, keyring, history }
 }
 

@@ -13,10 +13,11 @@ use tonic_health::pb::{
 
 use crate::sidecar::{PATIENCE, Sidecar, connect};
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "octavia.authz.v1.AuthorizationService",
     "octavia.authz.v1.ApiKeyService",
+    "octavia.authz.v1.AuditService",
     "octavia.authz.v1.RoleService",
     "octavia.authz.v1.MaintenanceService",
 ];

@@ -8,9 +8,10 @@ use tonic_reflection::pb::{v1, v1alpha};
 use crate::sidecar::{Sidecar, connect};
 
 const AUTHORIZATION: [&str; 2] = ["grpc.health.v1.Health", "octavia.authz.v1.AuthorizationService"];
-const ADMIN: [&str; 4] = [
+const ADMIN: [&str; 5] = [
     "grpc.health.v1.Health",
     "octavia.authz.v1.ApiKeyService",
+    "octavia.authz.v1.AuditService",
     "octavia.authz.v1.MaintenanceService",
     "octavia.authz.v1.RoleService",
 ];

@@ -1,0 +1,157 @@
+//! `AuditService`: what was changed, by whom; what changes now; and whether the
+//! log is still as it was written. Runs beside the workers, never on them.
+//!
+//! INVARIANT: a file is only read on a thread that may wait for it, one list or
+//! batch at a time. A watch reads a batch when the one before was taken: who is
+//! slow costs no memory and holds nobody up. Its caller's rights are checked again
+//! before each.
+
+mod watch;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{Semaphore, mpsc, watch as channel};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{bearer, convert};
+use crate::{
+    audit::{AuditError, Auditor},
+    change::Refusal,
+    keyring::Caller,
+    operator::OperatorToken,
+    pb::v1::{
+        ListAuditEventsRequest, ListAuditEventsResponse, VerifyAuditRequest, VerifyAuditResponse,
+        WatchAuditEventsRequest, WatchAuditEventsResponse, audit_service_server::AuditService,
+    },
+};
+
+/// How often the progress of a verification is told.
+const PROGRESS: Duration = Duration::from_millis(250);
+
+/// Turns true when the server stops.
+type Stopping = channel::Receiver<bool>;
+
+/// Answers with what the auditor reads.
+#[derive(Clone)]
+pub struct Audit {
+    auditor: Auditor,
+    operator: OperatorToken,
+    stopping: Stopping,
+    /// INVARIANT: one at a time, so that readers cannot take the processors from
+    /// the workers.
+    reads: Arc<Semaphore>,
+    verifications: Arc<Semaphore>,
+}
+
+impl Audit {
+    /// The service in front of `auditor`. Its watches end when `stopping` turns.
+    pub fn new(auditor: Auditor, operator: OperatorToken, stopping: Stopping) -> Self {
+        let (reads, verifications) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        Self { auditor, operator, stopping, reads, verifications }
+    }
+
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        bearer::caller(request, &self.operator, self.auditor.digester())
+    }
+
+    /// Runs `read` on a thread that may wait for a disk, after those before it.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Auditor) -> Result<T, AuditError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let failed = || Status::internal("reading the audit log failed");
+        // Waiting here and not in the blocking task: a call that is given up
+        // leaves the queue. What reads keeps the permit when its call is.
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| failed())?;
+        let auditor = self.auditor.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let read = read(&auditor);
+            drop(permit);
+            read
+        });
+        read.await.map_err(|_| failed())?.map_err(convert::audit_status)
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Audit {
+    type WatchAuditEventsStream = ReceiverStream<Result<WatchAuditEventsResponse, Status>>;
+    type VerifyAuditStream = ReceiverStream<Result<VerifyAuditResponse, Status>>;
+
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let page = convert::audit_page_request(request.into_inner())?;
+        let page = self.read(move |auditor| auditor.list(&caller, &page)).await?;
+        Ok(Response::new(convert::audit_page(page)))
+    }
+
+    async fn watch_audit_events(
+        &self,
+        request: Request<WatchAuditEventsRequest>,
+    ) -> Result<Response<Self::WatchAuditEventsStream>, Status> {
+        let caller = self.caller(&request)?;
+        let WatchAuditEventsRequest { filter, after_sequence } = request.into_inner();
+        let filter = convert::audit_filter(filter)?;
+        let newest = self.auditor.newest();
+        let after = after_sequence.unwrap_or(newest);
+        // Before anything is said of the log.
+        let (asking, nothing) = (caller.clone(), filter.clone());
+        self.read(move |auditor| auditor.follow(&asking, u64::MAX, &nothing)).await?;
+        if after > newest {
+            let problem = format!(
+                "the newest event is {newest}: this log does not have {after}, or not any more"
+            );
+            let refusal = Refusal::field("after_sequence", problem);
+            return Err(convert::audit_status(refusal.into()));
+        }
+        // One message waits at most.
+        let (messages, stream) = mpsc::channel(1);
+        tokio::spawn(self.clone().follow(caller, filter, after, messages));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn verify_audit(
+        &self,
+        request: Request<VerifyAuditRequest>,
+    ) -> Result<Response<Self::VerifyAuditStream>, Status> {
+        let caller = self.caller(&request)?;
+        self.auditor.require_operator(&caller).map_err(convert::audit_status)?;
+        let expected = convert::expected(&request.into_inner())?;
+        let permit = Arc::clone(&self.verifications).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("the audit log is being verified already: try again later")
+        })?;
+        let (messages, stream) = mpsc::channel(2);
+        let auditor = self.auditor.clone();
+        tokio::task::spawn_blocking(move || {
+            let (mut told, mut read, mut total) = (Instant::now(), 0, 0);
+            let found = auditor.verify(&caller, expected, &mut |now, of| {
+                (read, total) = (now, of);
+                if told.elapsed() >= PROGRESS {
+                    told = Instant::now();
+                    // Whoever is slow hears of less.
+                    let _ = messages.try_send(Ok(VerifyAuditResponse {
+                        read_bytes: read,
+                        total_bytes: total,
+                        verification: None,
+                    }));
+                }
+            });
+            drop(permit);
+            let last = found.map_err(convert::audit_status).map(|found| VerifyAuditResponse {
+                read_bytes: read,
+                total_bytes: total,
+                verification: Some(convert::verification(&found)),
+            });
+            // Nobody may be there to hear it.
+            let _ = messages.blocking_send(last);
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
