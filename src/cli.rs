@@ -8,6 +8,7 @@ use std::{ffi::OsString, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub mod audit;
 pub mod backup;
 pub mod check;
 pub mod client;
@@ -59,6 +60,8 @@ pub enum Command {
     Keys(keys::KeysArgs),
     /// Authorize one action of an API key (exit 0 allowed, 3 denied)
     Check(check::CheckArgs),
+    /// Show who changed which key, and check that the log was not changed
+    Audit(audit::AuditArgs),
     /// Show the roles and what they may do
     Roles(roles::RolesArgs),
     /// Show what the sidecar runs, and on what data
@@ -162,6 +165,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Serve(args) => serve::run(args).map(|()| Outcome::Done),
         Command::Keys(args) => keys::run(args),
         Command::Check(args) => check::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Roles(args) => roles::run(args).map(|()| Outcome::Done),
         Command::Status(args) => status::run(args).map(|()| Outcome::Done),
         Command::Health(args) => health::run(args),

@@ -234,10 +234,22 @@ impl Connection {
     /// # Errors
     /// The call failed, or there is no message in time.
     pub(crate) async fn next<M>(&self, answer: &mut Streaming<M>) -> anyhow::Result<Option<M>> {
-        match tokio::time::timeout(self.timeout, answer.message()).await {
+        self.hear(answer, self.timeout).await
+    }
+
+    /// The same, with a patience of its own.
+    ///
+    /// # Errors
+    /// The call failed, or nothing comes within `patience`.
+    pub(crate) async fn hear<M>(
+        &self,
+        answer: &mut Streaming<M>,
+        patience: Duration,
+    ) -> anyhow::Result<Option<M>> {
+        match tokio::time::timeout(patience, answer.message()).await {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(status)) => Err(failure::refused(&self.server, &status)),
-            Err(_) => Err(failure::overdue(&self.server, self.timeout)),
+            Err(_) => Err(failure::overdue(&self.server, patience)),
         }
     }
 

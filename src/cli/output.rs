@@ -68,9 +68,20 @@ pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
 /// # Errors
 /// It has no JSON form.
 pub(crate) fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
-    let text = serde_json::to_string_pretty(value).context("cannot write as JSON")?;
+    Ok(harmless(serde_json::to_string_pretty(value).context("cannot write as JSON")?))
+}
+
+/// The same on one line.
+///
+/// # Errors
+/// It has no JSON form.
+pub(crate) fn to_json_line(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(harmless(serde_json::to_string(value).context("cannot write as JSON")?))
+}
+
+fn harmless(text: String) -> String {
     if !text.chars().any(|c| c != '\n' && is_unprintable(c)) {
-        return Ok(text);
+        return text;
     }
     // serde_json escapes the characters below U+0020 only. The others can only
     // stand inside strings, all in the basic plane.
@@ -82,7 +93,7 @@ pub(crate) fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
             safe.push(c);
         }
     }
-    Ok(safe)
+    safe
 }
 
 /// Text of others, made harmless: a control character, or one that turns the

@@ -79,7 +79,7 @@ impl FromStr for When {
 
 /// Whether `text` has the shape `2027-01-31`. jiff's own dates would take a
 /// time as well, and drop it.
-fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',
@@ -87,7 +87,8 @@ fn is_date(text: &str) -> bool {
         })
 }
 
-const WHEN_UNITS: [(&str, u64); 5] =
+/// The units of a duration until, or since.
+pub(crate) const WHEN_UNITS: [(&str, u64); 5] =
     [("s", SECOND), ("m", MINUTE), ("h", HOUR), ("d", DAY), ("w", 7 * DAY)];
 const TIMEOUT_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", SECOND), ("m", MINUTE), ("h", HOUR)];
 
@@ -150,7 +151,7 @@ pub fn parse_retention(text: &str) -> anyhow::Result<Duration> {
 }
 
 /// Milliseconds of a whole number and a unit; `None` for any other shape.
-fn parse_amount(text: &str, units: &[(&str, u64)]) -> Option<anyhow::Result<u64>> {
+pub(crate) fn parse_amount(text: &str, units: &[(&str, u64)]) -> Option<anyhow::Result<u64>> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, milliseconds) = units.iter().find(|(name, _)| *name == unit)?;
@@ -171,7 +172,8 @@ pub fn spoken(length: Duration) -> String {
     }
 }
 
-fn to_wire(instant: Timestamp) -> prost_types::Timestamp {
+/// The wire's time.
+pub(crate) fn to_wire(instant: Timestamp) -> prost_types::Timestamp {
     // The wire counts nanoseconds forward, also before 1970.
     let nanoseconds = instant.as_nanosecond();
     let seconds = nanoseconds.div_euclid(1_000_000_000);
@@ -247,6 +249,12 @@ pub fn short_expiry(wire: Option<&prost_types::Timestamp>, now: Timestamp) -> St
         Some(instant) if instant <= now => "expired".into(),
         _ => how_far(wire, now),
     }
+}
+
+/// When a key expires, in a sentence that stays true: `lifetime`, or a stamp.
+#[must_use]
+pub fn expiry_words(wire: Option<&prost_types::Timestamp>) -> String {
+    wire.map_or_else(|| "lifetime".into(), stamp)
 }
 
 fn distance(instant: Timestamp, now: Timestamp) -> String {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::super::time::exact;
 use crate::pb::v1;
 
+pub(crate) mod audit;
 mod keys;
 
 pub(crate) use keys::*;
