@@ -52,7 +52,7 @@ fn switched_off() -> ApiKey {
 }
 
 /// The fields that an INVALID_ARGUMENT names.
-fn invalid_fields(status: &Status) -> Vec<String> {
+pub fn invalid_fields(status: &Status) -> Vec<String> {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
     let details = status.get_error_details();
     let violations = details.bad_request().unwrap().field_violations.iter();

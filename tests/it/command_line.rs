@@ -21,7 +21,7 @@ use serde_json::Value;
 use crate::sidecar::{PROGRAM, Sidecar};
 
 /// The program, without what the environment of the tests may say.
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OCTAVIA_") {
@@ -32,7 +32,7 @@ fn program() -> Command {
 }
 
 /// A command that calls the admin API of `sidecar` as its operator.
-fn admin(sidecar: &Sidecar, args: &[&str]) -> Command {
+pub fn admin(sidecar: &Sidecar, args: &[&str]) -> Command {
     let mut command = program();
     command.args(args).arg("--server").arg(format!("http://{}", sidecar.admin_listen));
     command.arg("--token-file").arg(sidecar.dir().join("operator.token"));
@@ -47,7 +47,7 @@ fn asks(sidecar: &Sidecar, args: &[&str]) -> Command {
 }
 
 /// How a command ended.
-struct Ended {
+pub struct Ended {
     code: Option<i32>,
     out: String,
     err: String,
@@ -61,7 +61,7 @@ impl Ended {
 
     /// What it printed; it must have ended with `code`.
     #[track_caller]
-    fn with(self, code: i32) -> String {
+    pub fn with(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self.out
@@ -69,13 +69,13 @@ impl Ended {
 
     /// The same as JSON.
     #[track_caller]
-    fn json(self, code: i32) -> Value {
+    pub fn json(self, code: i32) -> Value {
         serde_json::from_str(&self.with(code)).unwrap()
     }
 
     /// What it said was wrong; it must have ended with `code` and printed nothing.
     #[track_caller]
-    fn refused(self, code: i32) -> String {
+    pub fn refused(self, code: i32) -> String {
         assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{}", self.err);
         assert!(!self.err.contains("panicked"), "{}", self.err);
         self.err
@@ -83,7 +83,7 @@ impl Ended {
 }
 
 /// Runs a command to its end, with nothing on standard input.
-fn run(mut command: Command) -> Ended {
+pub fn run(mut command: Command) -> Ended {
     Ended::of(command.stdin(Stdio::null()).output().unwrap())
 }
 

@@ -14,6 +14,7 @@
 )]
 
 mod admin;
+mod audit;
 mod backup;
 mod bad_input;
 mod command_line;

@@ -1,0 +1,75 @@
+//! Pages go on where the one before ended, whatever happens meanwhile.
+
+use octavia_authz::pb::v1::{ListAuditEventsRequest, ListAuditEventsResponse};
+use tonic::Code;
+
+use super::{Audit, audit, sequences};
+use crate::{admin::invalid_fields, sidecar::Sidecar};
+
+async fn page(audit: &mut Audit, token: &str, oldest_first: bool) -> ListAuditEventsResponse {
+    let request = ListAuditEventsRequest {
+        page_size: 4,
+        page_token: token.into(),
+        filter: None,
+        oldest_first,
+    };
+    audit.list_audit_events(request).await.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn newest_first_shows_nothing_twice_while_more_is_appended() {
+    let sidecar = Sidecar::start();
+    for _ in 0..10 {
+        sidecar.create("writer").await;
+    }
+    let mut log = audit(&sidecar).await;
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = page(&mut log, &token, false).await;
+        seen.extend(sequences(&page.events));
+        token = page.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+        sidecar.create("writer").await;
+    }
+    assert_eq!(seen, (1..=10).rev().collect::<Vec<_>>());
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn oldest_first_comes_to_what_was_appended() {
+    let sidecar = Sidecar::start();
+    for _ in 0..6 {
+        sidecar.create("writer").await;
+    }
+    let mut log = audit(&sidecar).await;
+    let first = page(&mut log, "", true).await;
+    assert_eq!(sequences(&first.events), [1, 2, 3, 4]);
+    sidecar.create("writer").await;
+    let second = page(&mut log, &first.next_page_token, true).await;
+    assert_eq!(sequences(&second.events), [5, 6, 7]);
+    assert_eq!(second.next_page_token, "");
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_is_refused() {
+    let sidecar = Sidecar::start();
+    for _ in 0..6 {
+        sidecar.create("writer").await;
+    }
+    let mut log = audit(&sidecar).await;
+    let other_order = page(&mut log, "", false).await.next_page_token;
+    for token in ["x", "o", "o-1", "o+1", "o01", "n99999999999999999999", "é3", &other_order] {
+        let request = ListAuditEventsRequest {
+            page_token: token.into(),
+            oldest_first: true,
+            ..Default::default()
+        };
+        let status = log.list_audit_events(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{token}");
+        assert_eq!(invalid_fields(&status), ["page_token"], "{token}");
+    }
+    sidecar.finish().await;
+}
