@@ -97,7 +97,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", env = "OCTAVIA_AUTHZ_CACHE_CAPACITY", default_value = "100000")]
     pub cache_capacity: NonZeroU64,
 
-    /// Write last-used times and counts to the disk as often as DURATION, `100ms` to `1h`
+    /// Write last-used times and counts to the disk as often as DURATION, `10ms` to `1h`
     #[arg(
         long,
         value_name = "DURATION",
@@ -151,8 +151,8 @@ fn address_or_none(text: &str) -> Result<AdminAddress, crate::config::InvalidAdd
 
 fn flush_interval(text: &str) -> anyhow::Result<Duration> {
     let interval = time::parse_timeout(text)?;
-    let fits = (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval);
-    anyhow::ensure!(fits, "must be 100ms to 1h");
+    let fits = (Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&interval);
+    anyhow::ensure!(fits, "must be 10ms to 1h");
     Ok(interval)
 }
 

@@ -20,7 +20,7 @@ use octavia_authz::pb::v1::{
 use tempfile::TempDir;
 use tonic::Code;
 
-use crate::sidecar::{PROGRAM, Sidecar};
+use crate::sidecar::{PROGRAM, Sidecar, without_usage};
 
 const PEPPER_IN_FORCE: &str = "a pepper that is long enough to be one";
 
@@ -69,7 +69,7 @@ async fn all_keys(sidecar: &Sidecar) -> BTreeMap<String, ApiKey> {
     let mut request = ListApiKeysRequest { page_size: 1000, ..Default::default() };
     loop {
         let page = client.list_api_keys(request.clone()).await.unwrap().into_inner();
-        keys.extend(page.api_keys.into_iter().map(|key| (key.id.clone(), key)));
+        keys.extend(page.api_keys.into_iter().map(|key| (key.id.clone(), without_usage(key))));
         if page.next_page_token.is_empty() {
             return keys;
         }
@@ -236,10 +236,8 @@ async fn a_restore_asks_for_the_pepper_that_the_keys_need() {
     let pepper = dir.path().join("pepper");
     fs::write(&pepper, PEPPER_IN_FORCE).unwrap();
     let id = octavia_authz::digest::Pepper::read(&pepper).unwrap().id();
-    fs::create_dir(&data).unwrap();
-    octavia_authz::store::set_pepper(&data, Some(id)).unwrap();
-    let sidecar = Sidecar::start_on(&data, &[]);
-    sidecar.create("read_only").await;
+    let sidecar = Sidecar::start_on(&data, &["--pepper-file", path(&pepper)]);
+    let (_, text) = sidecar.create("read_only").await;
     let file = dir.path().join("backup");
     json(&backup(&sidecar, path(&file), &["-o", "json"]));
 
@@ -255,6 +253,8 @@ async fn a_restore_asks_for_the_pepper_that_the_keys_need() {
     let output = restore(&file, &to, &["--pepper-file", path(&pepper)]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(octavia_authz::store::pepper_of(&to).unwrap(), Some(id));
+    let restored = Sidecar::start_on(&to, &["--pepper-file", path(&pepper)]);
+    assert_eq!(restored.authorize(&text, "media.read").await.key_id.len(), 10);
 }
 
 #[tokio::test]

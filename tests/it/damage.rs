@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::{sync::OnceCell, task::JoinSet, time::timeout};
 use tonic::Code;
 
-use crate::sidecar::{PATIENCE, PROGRAM, Sidecar};
+use crate::sidecar::{PATIENCE, PROGRAM, Sidecar, without_usage};
 
 /// Keys that are created, changed, and each third revoked.
 const KEYS: usize = 100;
@@ -219,7 +219,7 @@ async fn keys(sidecar: &Sidecar) -> Vec<ApiKey> {
     let request = ListApiKeysRequest { page_size: 1000, ..Default::default() };
     let page = sidecar.keys().await.list_api_keys(request).await.unwrap().into_inner();
     assert_eq!(page.next_page_token, "");
-    page.api_keys
+    page.api_keys.into_iter().map(without_usage).collect()
 }
 
 /// Every file below `dir` but the lock, and its content.

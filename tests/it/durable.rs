@@ -26,7 +26,7 @@ use tempfile::TempDir;
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{Code, Status, transport::Channel};
 
-use crate::sidecar::{Admin, PATIENCE, Sidecar};
+use crate::sidecar::{Admin, PATIENCE, Sidecar, without_usage};
 
 type Keys = ApiKeyServiceClient<Admin<Channel>>;
 
@@ -223,6 +223,8 @@ impl Key {
     /// may have been made or not, and from now on is what it was found to be.
     fn settle(&mut self, found: Option<ApiKey>) {
         let in_flight = self.in_flight.take();
+        // Use is written now and then, not with every change.
+        self.record = self.record.take().map(without_usage);
         if found == self.record {
             return;
         }
@@ -280,7 +282,7 @@ async fn check(sidecar: &Sidecar, writers: &mut [Writer]) {
         for key in &mut writer.keys {
             let request = GetApiKeyRequest { id: key.id.clone() };
             let found = match client.get_api_key(request).await {
-                Ok(found) => found.into_inner().api_key,
+                Ok(found) => found.into_inner().api_key.map(without_usage),
                 Err(status) if status.code() == Code::NotFound => None,
                 Err(status) => panic!("key {}: {status:?}\n{}", key.id, sidecar.log()),
             };

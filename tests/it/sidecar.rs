@@ -10,7 +10,7 @@ use std::{
 };
 
 use octavia_authz::pb::v1::{
-    ApiKey, AuthorizeRequest, AuthorizeResponse, CreateApiKeyRequest, Resource,
+    ApiKey, AuthorizeRequest, AuthorizeResponse, CreateApiKeyRequest, KeySecret, Resource,
     api_key_service_client::ApiKeyServiceClient,
     authorization_service_client::AuthorizationServiceClient,
     maintenance_service_client::MaintenanceServiceClient, role_service_client::RoleServiceClient,
@@ -305,6 +305,20 @@ impl Sidecar {
             ..Default::default()
         };
         self.authorization().await.authorize(request).await.unwrap().into_inner()
+    }
+}
+
+/// A key without how it was used.
+pub fn without_usage(key: ApiKey) -> ApiKey {
+    let secrets = key.secrets.into_iter();
+    let secrets = secrets.map(|secret| KeySecret { last_used_time: None, ..secret }).collect();
+    ApiKey {
+        secrets,
+        last_used_time: None,
+        allowed_count: 0,
+        denied_count: 0,
+        usage_since_time: None,
+        ..key
     }
 }
 

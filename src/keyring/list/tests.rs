@@ -91,7 +91,8 @@ fn belongs(known: &Known, filter: &Filter, since: Timestamp, powers: &Powers) ->
     let Known { key, used } = known;
     let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap();
     let expires = key.expires.map(|at| at.0);
-    let idle = NOW.0 - used.unwrap_or(key.imported.unwrap_or(key.created).max(since)).0;
+    let known_since = key.imported.unwrap_or(key.created).max(since);
+    let idle = NOW.0 - used.unwrap_or(known_since).max(known_since).0;
     powers.sees(key)
         && filter.team.as_ref().is_none_or(|team| key.team == *team)
         && filter.service.as_ref().is_none_or(|service| key.service == *service)

@@ -62,6 +62,8 @@ async fn what_is_not_said_has_a_default() {
         created_by: "operator".into(),
         etag: key.etag.clone(),
         secrets: key.secrets.clone(),
+        // Known from the beginning, and so never used.
+        usage_since_time: Some(made),
         ..Default::default()
     };
     assert_eq!(key, expected);
