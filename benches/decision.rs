@@ -49,8 +49,7 @@ fn setup(count: usize) -> Setup {
         digester.clone(),
         usage.clone(),
         Clock::System,
-    )
-    .unwrap();
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let keys = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();

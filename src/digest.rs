@@ -103,6 +103,13 @@ pub struct Digests {
     others: Vec<(Scheme, Digest)>,
 }
 
+/// How many secrets there are of each scheme, and how many that are not of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    schemes: Vec<(Scheme, u64)>,
+    foreign: u64,
+}
+
 /// Makes digests, and knows which schemes are in use.
 #[derive(Clone, Debug)]
 pub struct Digester(Arc<Schemes>);
@@ -210,9 +217,19 @@ impl Digester {
         self.0.foreign.load(Ordering::Acquire) > 0 && (1..=MAX_FOREIGN_TEXT).contains(&text.len())
     }
 
+    /// Takes note of the secrets that there are. To be told once, before anything is
+    /// presented.
+    pub fn begin(&self, census: &Census) {
+        for (scheme, secrets) in census.schemes() {
+            if let Some(known) = self.0.known.iter().find(|known| known.scheme == scheme) {
+                known.secrets.fetch_add(secrets, Ordering::SeqCst);
+            }
+        }
+        self.0.foreign.fetch_add(census.foreign, Ordering::SeqCst);
+    }
+
     /// Takes note of the secrets of a key that is `before` no more, but `after`.
-    /// To be told of every key once, and of every change before it is
-    /// acknowledged.
+    /// To be told of every change before it is acknowledged.
     pub fn count(&self, before: Option<&KeyRecord>, after: Option<&KeyRecord>) {
         // Added first: a scheme that stays in use is so all the time.
         for (key, add) in [(after, true), (before, false)] {
@@ -267,6 +284,36 @@ impl Digester {
     pub fn outdated(&self) -> u64 {
         let others = self.0.known.iter().skip(1);
         others.map(|known| known.secrets.load(Ordering::SeqCst)).sum()
+    }
+}
+
+impl Census {
+    /// Counts the secrets of `key`.
+    pub fn add(&mut self, key: &KeyRecord) {
+        for secret in &key.secrets {
+            self.add_some(secret.scheme, 1);
+            self.foreign += u64::from(secret.foreign);
+        }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (scheme, secrets) in &other.schemes {
+            self.add_some(*scheme, *secrets);
+        }
+        self.foreign += other.foreign;
+    }
+
+    /// The schemes that there are, each with its number of secrets.
+    pub fn schemes(&self) -> impl Iterator<Item = (Scheme, u64)> + '_ {
+        self.schemes.iter().copied()
+    }
+
+    fn add_some(&mut self, scheme: Scheme, secrets: u64) {
+        match self.schemes.iter_mut().find(|(known, _)| *known == scheme) {
+            Some((_, count)) => *count += secrets,
+            None => self.schemes.push((scheme, secrets)),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ mod powers;
 mod refusals;
 mod renew;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use self::{catalog::Catalog, edit::Attempt, list::Uses, refusals::Refusals};
 pub use self::{
@@ -171,25 +171,43 @@ impl NewKey {
 }
 
 impl Keyring {
-    /// A keyring on `store`. Reads all its keys, on all processors.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a key cannot be read.
+    /// A keyring on `store`. It begins to read all its keys, on a thread of their own,
+    /// and lists none until they are read.
     pub fn new(
         store: Arc<dyn Store>,
         policy: Arc<Policy>,
         digester: Digester,
         usage: Usage,
         clock: Clock,
-    ) -> Result<Self, StoreError> {
-        let catalog = Catalog::load(&*store)?;
+    ) -> Self {
+        let catalog = Catalog::follow(&*store);
         let told = usage.clone();
         store.subscribe(Box::new(move |changed| match (changed.before, changed.after) {
             (_, None) => told.forget(changed.key_id),
             (None, Some(_)) => told.revive(changed.key_id),
             (Some(_), Some(_)) => {}
         }));
-        Ok(Self { store, catalog, policy, digester, usage, clock, refusals: Arc::default() })
+        let keyring =
+            Self { store, catalog, policy, digester, usage, clock, refusals: Arc::default() };
+        keyring.load();
+        keyring
+    }
+
+    fn load(&self) {
+        let (catalog, usage) = (Arc::clone(&self.catalog), self.usage.clone());
+        // Who has given up the store does not want it read.
+        let store = Arc::downgrade(&self.store);
+        let load = move || {
+            let Some(store) = store.upgrade() else { return };
+            catalog.load(&*store);
+            drop(store);
+            if catalog.ready().is_ok() {
+                usage.prune(|id| catalog.holds(id));
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("catalog".to_owned()).spawn(load) {
+            tracing::error!(%error, "no thread to read the keys: they cannot be listed");
+        }
     }
 
     /// What `caller` may do now, whatever it wants to do.
@@ -281,11 +299,12 @@ impl Keyring {
         let powers = self.authenticate(caller)?;
         powers.require("api_keys.read")?;
         let now = self.clock.now();
-        self.usage.read(|view| {
-            let last_used = |id| view.last_used(id);
-            let uses = Uses { last_used: &last_used, since: self.usage.since() };
-            Ok(list::page(&*self.store, &self.catalog, &powers, &uses, now, request)?)
-        })
+        self.catalog.ready()?;
+        // What cannot be taken in now is in a later list.
+        let _ = self.usage.collect();
+        let last_used = |id| self.usage.collected(id);
+        let uses = Uses { last_used: &last_used, since: self.usage.since() };
+        Ok(list::page(&*self.store, &self.catalog, &powers, &uses, now, request)?)
     }
 
     /// Changes fields of a key. `etag` is what the change is based on; empty is

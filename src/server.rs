@@ -48,7 +48,7 @@ use crate::{
         },
     },
     policy::{Policy, PolicyError},
-    store::{Embedded, Failure, OpenError, Recovery, Store as _, StoreError},
+    store::{Embedded, Failure, OpenError, Recovery, Store as _},
     usage::{Usage, UsageError},
 };
 
@@ -109,9 +109,6 @@ pub enum ServerError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The keys cannot be read.
-    #[error("the keys cannot be read")]
-    Keys(#[from] StoreError),
     /// The operator token's file that was named cannot be used: configuration.
     #[error(transparent)]
     OperatorTokenFile(OperatorTokenError),
@@ -199,7 +196,7 @@ impl Server {
             digester,
             usage.clone(),
             clock.clone(),
-        )?;
+        );
         let maintenance = Maintenance::new(
             keyring.clone(),
             Arc::clone(&authorizer),

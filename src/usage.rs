@@ -38,7 +38,7 @@ use self::{
     cell::Queue,
     files::Opened,
     ledger::{Base, Ledger},
-    moment::{LastUsed, timestamp, valid},
+    moment::{timestamp, valid},
     rows::Sum,
     totals::Totals,
 };
@@ -85,9 +85,6 @@ pub struct KeyUsage {
     /// number first. One that is not the key's any more may be among them.
     pub secrets: Vec<(u32, Timestamp)>,
 }
-
-/// Shows when keys were last used, all at one moment.
-pub struct View<'a>(&'a LastUsed);
 
 impl Usage {
     /// Opens the usage in `dir`, or begins to track it now. Takes a scan of all
@@ -165,16 +162,16 @@ impl Usage {
     /// When the key was last used; `None`: never since [`Usage::known_since`]. Reads
     /// memory only, but for the first use of a key since the last flush.
     pub fn last_used(&self, id: KeyId) -> Option<Timestamp> {
-        self.read(|view| view.last_used(id))
+        // The cells keep what cannot be collected; the flusher says why.
+        let _ = self.collect();
+        self.collected(id)
     }
 
-    /// Calls `read` with a view of one moment. For lists: others wait meanwhile,
-    /// but no request does.
-    pub fn read<R>(&self, read: impl FnOnce(&View<'_>) -> R) -> R {
-        let mut ledger = self.0.ledger();
-        // The cells keep what cannot be collected; the flusher says why.
-        let _ = ledger.collect(&self.0.base);
-        read(&View(&ledger.last_used))
+    /// As [`Usage::last_used`], as of the last [`Usage::collect`]. For lists, which
+    /// ask for many keys: each asks by itself, so that nobody waits for a list.
+    pub fn collected(&self, id: KeyId) -> Option<Timestamp> {
+        let moment = self.0.ledger().last_used.get(&id).copied();
+        moment.and_then(|moment| timestamp(moment.millis()))
     }
 
     /// Takes in what was recorded until now. Readers and flushes do so themselves.
@@ -329,27 +326,9 @@ impl Shared {
     }
 }
 
-impl View<'_> {
-    /// When the key was last used.
-    pub fn last_used(&self, id: KeyId) -> Option<Timestamp> {
-        self.0.get(&id).and_then(|moment| timestamp(moment.millis()))
-    }
-
-    /// How many keys were used.
-    pub fn used_keys(&self) -> usize {
-        self.0.len()
-    }
-}
-
 impl fmt::Debug for Usage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Usage").field("dir", &self.0.dir).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for View<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View").field("used_keys", &self.used_keys()).finish()
     }
 }
 

@@ -13,7 +13,8 @@ mod load;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::{Bound, ControlFlow},
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard},
+    time::Duration,
 };
 
 pub(super) use self::{
@@ -34,7 +35,18 @@ const CHUNK: usize = 4096;
 pub(super) struct Catalog {
     cards: RwLock<Cards>,
     labels: LabelHasher,
+    loaded: Loaded,
 }
+
+/// Whether all keys were read; `None`: not yet.
+#[derive(Default)]
+struct Loaded {
+    done: Mutex<Option<bool>>,
+    changed: Condvar,
+}
+
+/// Who lists keys right after a start waits no longer than this.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What the lock guards.
 #[derive(Default)]
@@ -50,13 +62,14 @@ struct Cards {
 type Shelf = BTreeMap<KeyId, Card>;
 
 impl Catalog {
-    /// Reads all keys of `store`, and follows it from now on.
-    ///
-    /// # Errors
-    /// [`StoreError`] when a key cannot be read.
-    pub(super) fn load(store: &dyn Store) -> Result<Arc<Self>, StoreError> {
+    /// Follows `store` from now on; [`Catalog::load`] reads what is there.
+    pub(super) fn follow(store: &dyn Store) -> Arc<Self> {
         let cards = Cards { changed: Some(HashMap::new()), ..Cards::default() };
-        let catalog = Arc::new(Self { cards: RwLock::new(cards), labels: LabelHasher::default() });
+        let catalog = Arc::new(Self {
+            cards: RwLock::new(cards),
+            labels: LabelHasher::default(),
+            loaded: Loaded::default(),
+        });
         // A store may outlive the keyring.
         let told = Arc::downgrade(&catalog);
         store.subscribe(Box::new(move |changed| {
@@ -64,14 +77,48 @@ impl Catalog {
                 catalog.change(changed.key_id, changed.after);
             }
         }));
-        let loaded = load::load(store, &catalog.labels)?;
-        let mut cards = catalog.cards.write().unwrap_or_else(PoisonError::into_inner);
-        (cards.shelves, cards.classes) = loaded;
-        for (id, after) in cards.changed.take().unwrap_or_default() {
-            cards.change(id, after.as_ref(), &catalog.labels);
+        catalog
+    }
+
+    /// Reads all keys of `store`. To be called once, on a thread that nobody waits
+    /// for: at a million keys it takes seconds.
+    pub(super) fn load(&self, store: &dyn Store) {
+        let loaded = load::load(store, &self.labels).map(|(shelves, classes)| {
+            let mut cards = self.cards.write().unwrap_or_else(PoisonError::into_inner);
+            (cards.shelves, cards.classes) = (shelves, classes);
+            for (id, after) in cards.changed.take().unwrap_or_default() {
+                cards.change(id, after.as_ref(), &self.labels);
+            }
+        });
+        if let Err(error) = &loaded {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "the keys could not be read: they cannot be listed until a restart"
+            );
         }
-        drop(cards);
-        Ok(catalog)
+        *self.loaded.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded.is_ok());
+        self.loaded.changed.notify_all();
+    }
+
+    /// Waits until all keys were read.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they could not be, or not yet.
+    pub(super) fn ready(&self) -> Result<(), StoreError> {
+        let done = self.loaded.done.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.loaded.changed.wait_timeout_while(done, PATIENCE, |done| done.is_none());
+        let (done, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match *done {
+            Some(true) => Ok(()),
+            Some(false) => Err(StoreError::Unavailable("the keys could not be read at the start")),
+            None => Err(StoreError::Unavailable("the keys are still being read; try again")),
+        }
+    }
+
+    /// Whether there is a card of `id`.
+    pub(super) fn holds(&self, id: KeyId) -> bool {
+        let cards = self.read();
+        cards.shelves.get(shelf_of(id)).is_some_and(|shelf| shelf.contains_key(&id))
     }
 
     /// Hashes labels as the cards do.

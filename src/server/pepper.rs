@@ -1,7 +1,7 @@
 //! Whether the peppers that were given are those that the data needs.
 //!
 //! INVARIANT: nothing is served as long as a key could not be proven for want of a
-//! pepper: it would look unknown. Every key is counted by its schemes on the way.
+//! pepper: it would look unknown.
 
 use std::path::{Path, PathBuf};
 
@@ -55,8 +55,8 @@ pub enum PepperMismatch {
     },
 }
 
-/// Counts the keys of `store`, now and from now on, and refuses peppers that do
-/// not fit.
+/// Refuses peppers that do not fit the keys of `store`, which `digester` counts from
+/// now on.
 pub(super) fn check(store: &Embedded, digester: &Digester, dir: &Path) -> Result<(), ServerError> {
     let dir = || dir.to_owned();
     if let Some(needed) = store.pepper()?
@@ -68,22 +68,14 @@ pub(super) fn check(store: &Embedded, digester: &Digester, dir: &Path) -> Result
         }
         .into());
     }
-    let mut unknown: Option<(PepperId, u64)> = None;
-    for key in store.scan(None) {
-        let key = key?;
-        for secret in &key.secrets {
-            if let Scheme::Keyed(pepper) = secret.scheme
-                && !digester.knows(secret.scheme)
-            {
-                let (_, secrets) = unknown.get_or_insert((pepper, 0));
-                *secrets += 1;
-            }
+    for (scheme, secrets) in store.census().schemes() {
+        if let Scheme::Keyed(needed) = scheme
+            && !digester.knows(scheme)
+        {
+            return Err(PepperMismatch::StillNeeded { dir: dir(), secrets, needed }.into());
         }
-        digester.count(None, Some(&key));
     }
-    if let Some((needed, secrets)) = unknown {
-        return Err(PepperMismatch::StillNeeded { dir: dir(), secrets, needed }.into());
-    }
+    digester.begin(store.census());
     if store.pepper()? != digester.pepper() {
         store.set_pepper(digester.pepper())?;
     }

@@ -20,14 +20,14 @@ use super::{
     data_dir::{OpenError, io_error, take},
     journal::{Index, SEGMENT_LIMIT},
     pepper::{pepper_of, set_pepper},
-    recovery::{Recovery, recover},
+    recovery::{Recovered, Recovery, recover},
     retention::{Holds, forget},
     state::{Row, State, key_id},
     writer::{Failure, Job, Published, Writer},
 };
 use crate::{
     clock::Timestamp,
-    digest::{Digest, PepperId},
+    digest::{Census, Digest, PepperId},
     record::KeyRecord,
     token::KeyId,
 };
@@ -44,6 +44,7 @@ pub struct Embedded {
     writer: Mutex<Option<JoinHandle<()>>>,
     failure: watch::Receiver<Option<Arc<Failure>>>,
     recovery: Recovery,
+    census: Census,
     holds: Holds,
     /// One at a time deletes history.
     forgetting: Mutex<()>,
@@ -62,7 +63,8 @@ impl Embedded {
 
     pub(super) fn open_with(dir: &Path, segment_limit: u64) -> Result<Self, OpenError> {
         let lock = take(dir)?;
-        let (state, journal, index, applied, recovery) = recover(dir, segment_limit)?;
+        let Recovered { state, journal, index, applied, census, recovery } =
+            recover(dir, segment_limit)?;
         let state = Arc::new(state);
         let published = Arc::new(Published::new(applied, journal.head()));
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -89,10 +91,16 @@ impl Embedded {
             writer: Mutex::new(Some(writer)),
             failure: failed,
             recovery,
+            census,
             holds: Holds::default(),
             forgetting: Mutex::new(()),
             _lock: lock,
         })
+    }
+
+    /// The secrets that there were when it was opened.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// What opening had to do.

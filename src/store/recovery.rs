@@ -24,6 +24,7 @@ use super::{
     state::{Applied, State},
 };
 use crate::{
+    digest::Census,
     pb::storage::{Commit, change::Effect as Stored},
     record::KeyRecord,
 };
@@ -47,14 +48,21 @@ pub struct Recovery {
     pub set_aside: Option<PathBuf>,
 }
 
+/// Journal and state, at one change.
+pub(super) struct Recovered {
+    pub(super) state: State,
+    pub(super) journal: Journal,
+    pub(super) index: Arc<Index>,
+    pub(super) applied: Applied,
+    pub(super) census: Census,
+    pub(super) recovery: Recovery,
+}
+
 /// Brings journal and state together.
 ///
 /// INVARIANT: the journal is made before the state, and read to its end before
 /// the state is touched: opening sled writes.
-pub(super) fn recover(
-    dir: &Path,
-    segment_limit: u64,
-) -> Result<(State, Journal, Arc<Index>, Applied, Recovery), OpenError> {
+pub(super) fn recover(dir: &Path, segment_limit: u64) -> Result<Recovered, OpenError> {
     let (journal_dir, state_dir, format) = (journal_dir(dir), state_dir(dir), dir.join("format"));
     let mut recovery = Recovery { created: !is_ours(&format)?, ..Recovery::default() };
     let lost = |problem| OpenError::Lost { problem, dir: dir.to_owned() };
@@ -80,16 +88,17 @@ pub(super) fn recover(
         return Err(lost(Lost::Behind { journal: end.tail.last, state: claimed.sequence }));
     }
     let caught_up = opened.map_err(ReplayError::from).and_then(|state| {
-        let from = match state.verify()? {
+        let (from, census) = state.verify()?;
+        let from = match from {
             Applied { sequence: 0, count: 0, .. } => begin_with(&ground, &state)?,
             // The changes between it and the snapshot may be gone.
             from if from.sequence < ground.sequence() => return Err(StateError::Behind.into()),
             from => from,
         };
         let applied = end.replay(&state, from)?;
-        Ok((state, applied, applied.sequence - from.sequence))
+        Ok((state, applied, applied.sequence - from.sequence, census))
     });
-    let (state, applied, replayed) = match caught_up {
+    let (state, applied, replayed, census) = match caught_up {
         Ok(caught_up) => caught_up,
         Err(ReplayError::State(error)) if error.is_damage() => {
             let aside = set_aside(&state_dir)?;
@@ -98,9 +107,15 @@ pub(super) fn recover(
             let state = State::open(&state_dir).map_err(|error| at(error.into()))?;
             let from = begin_with(&ground, &state).map_err(at)?;
             let applied = end.replay(&state, from).map_err(at)?;
-            (state, applied, applied.sequence - from.sequence)
+            (state, applied, applied.sequence - from.sequence, Census::default())
         }
         Err(error) => return Err(at(error)),
+    };
+    // What was counted before is not all that there is.
+    let is_old = replayed > 0 || recovery.set_aside.is_some() || ground.sequence() > 0;
+    let census = match is_old {
+        true => state.verify().map_err(|error| at(error.into()))?.1,
+        false => census,
     };
     recovery.replayed = replayed;
     recovery.torn = end.tail.torn;
@@ -110,7 +125,7 @@ pub(super) fn recover(
     if recovery.created {
         write_durably(&format, FORMAT.as_bytes())?;
     }
-    Ok((state, journal, index, applied, recovery))
+    Ok(Recovered { state, journal, index, applied, census, recovery })
 }
 
 /// Whether `format` says that a journal must be there.

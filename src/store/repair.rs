@@ -333,7 +333,7 @@ impl StateCopy {
     /// `None`: the state is not whole, or there was none.
     fn open(&self) -> Option<(Applied, State)> {
         let state = State::open(&self.0).ok()?;
-        let applied = state.verify().ok()?;
+        let (applied, _) = state.verify().ok()?;
         (applied.sequence > 0).then_some((applied, state))
     }
 

@@ -19,7 +19,7 @@ use super::{
     data_dir::{io_error, make, take},
     journal::SEGMENT_LIMIT,
     pepper::set_pepper,
-    recovery::recover,
+    recovery::{Recovered, recover},
     sealed::sealed_io,
     snapshot::sync,
 };
@@ -98,7 +98,7 @@ pub fn restore(
     usage(&made.0, UsageCopy { since: info.usage_since, keys: Box::new(used.into_iter()) })
         .map_err(io_error("write the use of keys into", &made.0))?;
     set_pepper(&made.0, info.pepper)?;
-    let (state, journal, _, applied, _) = recover(&made.0, SEGMENT_LIMIT)?;
+    let Recovered { state, journal, applied, .. } = recover(&made.0, SEGMENT_LIMIT)?;
     state.flush().map_err(|source| OpenError::State { path: made.0.clone(), source })?;
     let found = (applied.sequence, applied.count, applied.digest.to_bytes(), journal.head());
     let BackupInfo { revision, key_count, state_digest, journal_head, .. } = info;

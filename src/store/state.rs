@@ -12,6 +12,7 @@ use std::{
     os::unix::fs::DirBuilderExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -19,6 +20,7 @@ use std::{
 use sled::{IVec, Tree};
 
 use crate::{
+    digest::Census,
     record::{KeyRecord, RecordError},
     token::KeyId,
 };
@@ -29,6 +31,8 @@ const APPLIED_KEY: [u8; 1] = [0];
 const FOREIGN: u8 = 1;
 /// sled releases its lock a little after it was closed.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// More threads that verify would wait for each other.
+const MAX_THREADS: usize = 8;
 /// sled's own page cache. Resolved keys have a cache of their own.
 const PAGE_CACHE: u64 = 64 << 20;
 
@@ -56,6 +60,26 @@ pub(super) struct Applied {
     pub(super) count: u64,
     /// Digest over all of them.
     pub(super) digest: StateDigest,
+}
+
+/// What rows add up to.
+#[derive(Default)]
+struct Sum {
+    records: Applied,
+    /// The rows of imported keys' digests that the records ask for, less those that
+    /// there are.
+    foreign: StateDigest,
+    census: Census,
+}
+
+impl Sum {
+    fn merge(mut self, other: &Self) -> Self {
+        self.records.count += other.records.count;
+        self.records.digest.merge(&other.records.digest);
+        self.foreign.merge(&other.foreign);
+        self.census.merge(&other.census);
+        self
+    }
 }
 
 /// Digest of a set of stored records: the sum of their BLAKE3 digests, in four
@@ -144,27 +168,65 @@ impl State {
         }
     }
 
-    /// Reads every record, and checks that they add up to what was written.
-    pub(super) fn verify(&self) -> Result<Applied, StateError> {
+    /// Reads every record, on all processors, and checks that they add up to what was
+    /// written.
+    pub(super) fn verify(&self) -> Result<(Applied, Census), StateError> {
         contained(|| {
             let applied = self.applied()?;
-            let mut found = Applied { sequence: applied.sequence, ..Applied::default() };
-            let mut foreign = StateDigest::default();
-            for bytes in self.scan(None) {
-                let bytes = bytes?;
-                found.add(&bytes);
-                let key = KeyRecord::decode(&bytes)?;
-                for digest in key.foreign_digests() {
-                    foreign.add(&[digest.as_bytes().as_slice(), key.id.as_bytes()].concat());
+            let sum = self.sum()?;
+            let found = Applied { sequence: applied.sequence, ..sum.records };
+            let whole = found == applied && sum.foreign == StateDigest::default();
+            if whole { Ok((found, sum.census)) } else { Err(StateError::Digest) }
+        })
+    }
+
+    fn sum(&self) -> Result<Sum, StateError> {
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Sum, StateError> {
+            let mut sum = Sum::default();
+            loop {
+                // Rows begin with one of 256 bytes; most with none, which costs nothing.
+                let first = u8::try_from(next.fetch_add(1, Ordering::Relaxed));
+                let Ok(first) = first else { return Ok(sum) };
+                contained(|| self.add_rows(first, &mut sum))?;
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        thread::scope(|scope| {
+            // Without another thread, this one reads them all.
+            let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+            let mut sum = work();
+            for other in others {
+                let other = other.join().unwrap_or(Err(StateError::Panicked));
+                sum = sum.and_then(|sum| Ok(sum.merge(&other?)));
+            }
+            sum
+        })
+    }
+
+    /// Adds the rows that begin with the byte `first`.
+    fn add_rows(&self, first: u8, sum: &mut Sum) -> Result<(), StateError> {
+        for row in self.tree.scan_prefix([first]) {
+            let (row, bytes) = row?;
+            match first {
+                0 => {}
+                FOREIGN => {
+                    let digest = row.get(1..).unwrap_or_default();
+                    sum.foreign.remove(&[digest, &bytes].concat());
+                }
+                _ => {
+                    sum.records.add(&bytes);
+                    let key = KeyRecord::decode(&bytes)?;
+                    sum.census.add(&key);
+                    for digest in key.foreign_digests() {
+                        let row = [digest.as_bytes().as_slice(), key.id.as_bytes()].concat();
+                        sum.foreign.add(&row);
+                    }
                 }
             }
-            for row in self.tree.range([FOREIGN].as_slice()..[FOREIGN + 1].as_slice()) {
-                let (row, id) = row?;
-                foreign.remove(&[row.get(1..).unwrap_or_default(), &id].concat());
-            }
-            let whole = found == applied && foreign == StateDigest::default();
-            if whole { Ok(found) } else { Err(StateError::Digest) }
-        })
+        }
+        Ok(())
     }
 
     /// Writes rows (`None` removes one) and how far the journal is applied with
@@ -251,6 +313,13 @@ impl StateDigest {
     pub fn remove(&mut self, record: &[u8]) {
         for (lane, part) in self.0.iter_mut().zip(lanes(blake3::hash(record).as_bytes())) {
             *lane = lane.wrapping_sub(part);
+        }
+    }
+
+    /// Takes in all that `other` is the digest of.
+    pub fn merge(&mut self, other: &Self) {
+        for (lane, part) in self.0.iter_mut().zip(other.0) {
+            *lane = lane.wrapping_add(part);
         }
     }
 

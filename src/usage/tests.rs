@@ -83,7 +83,7 @@ fn a_record_is_seen_at_once() {
     let expected = KeyUsage { last_used: Some(after(9)), allowed: 1, denied: 1, secrets };
     assert_eq!(usage.of(one.id).unwrap(), expected);
     assert_eq!(usage.last_used(other.id), None);
-    assert_eq!(usage.read(|view| (view.used_keys(), view.last_used(one.id))), (1, Some(after(9))));
+    assert_eq!(usage.collected(one.id), Some(after(9)));
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn parts() -> Parts {
             1000,
             clock.clone(),
         )),
-        keyring: Keyring::new(faults.clone(), policy, digester, usage, clock.clone()).unwrap(),
+        keyring: Keyring::new(faults.clone(), policy, digester, usage, clock.clone()),
         faults,
         clock,
         _dir: dir,

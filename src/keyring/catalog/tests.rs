@@ -135,6 +135,12 @@ fn walked(catalog: &Catalog, after: Option<KeyId>) -> Vec<(KeyId, String)> {
     cards
 }
 
+pub(in crate::keyring) fn loaded(store: &dyn Store) -> Arc<Catalog> {
+    let catalog = Catalog::follow(store);
+    catalog.load(store);
+    catalog
+}
+
 #[test]
 fn a_walk_begins_after_any_id_and_goes_in_their_order() {
     let firsts = (b'0'..=b'z').filter(u8::is_ascii_alphanumeric).map(char::from);
@@ -144,7 +150,7 @@ fn a_walk_begins_after_any_id_and_goes_in_their_order() {
         .collect();
     assert!(ids.is_sorted());
     let store = MemoryStore::with(ids.iter().rev().map(|id| a_key(id, "web")));
-    let catalog = Catalog::load(&store).unwrap();
+    let catalog = loaded(&store);
     let named: Vec<_> =
         ids.iter().map(|id| (id.parse::<KeyId>().unwrap(), format!("key {id}"))).collect();
     assert_eq!(walked(&catalog, None), named);
@@ -166,7 +172,7 @@ fn what_changes_while_the_keys_are_read_wins_over_what_was_read() {
         store.put(a_key("0brief0000", "apps"));
         store.remove("0brief0000".parse().unwrap());
     }));
-    let catalog = Catalog::load(&store).unwrap();
+    let catalog = loaded(&store);
     let names = |catalog: &Catalog| {
         walked(catalog, None).into_iter().map(|(_, name)| name).collect::<Vec<_>>()
     };
@@ -209,13 +215,13 @@ fn a_store_that_cannot_be_read_gives_no_catalog() {
             unimplemented!("nobody asks")
         }
     }
-    assert!(matches!(Catalog::load(&Broken), Err(StoreError::Unavailable("a test"))));
+    assert!(matches!(loaded(&Broken).ready(), Err(StoreError::Unavailable(_))));
 }
 
 #[test]
 fn a_class_is_given_up_with_its_last_card_and_its_number_given_anew() {
     let store = MemoryStore::default();
-    let catalog = Catalog::load(&store).unwrap();
+    let catalog = loaded(&store);
     for number in 0..1000 {
         let team = format!("team-{number}");
         store.put(a_key("0000000001", &team));
@@ -238,7 +244,7 @@ fn a_walk_beside_changes_visits_what_stays_once() {
     let count = 3 * CHUNK;
     // Every second one stays.
     let store = MemoryStore::with((0..count).map(|number| a_key(&id(number), "web")));
-    let catalog = Catalog::load(&store).unwrap();
+    let catalog = loaded(&store);
     let staying: Vec<_> =
         walked(&catalog, None).into_iter().filter(|(id, _)| id.as_bytes()[9] % 2 == 0).collect();
     let (started, stop) = (AtomicBool::new(false), AtomicBool::new(false));

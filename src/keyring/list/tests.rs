@@ -9,7 +9,7 @@ use std::{
 use proptest::{collection, option, prelude::*, sample::select};
 
 use super::{
-    super::catalog::tests::{MemoryStore, a_key},
+    super::catalog::tests::{MemoryStore, a_key, loaded},
     *,
 };
 use crate::{change::Refusal, policy::Policy, resolved_key::ResolvedKey};
@@ -141,7 +141,7 @@ struct Shop {
 impl Shop {
     fn new(known: &[Known], since: Timestamp, powers: Powers) -> Self {
         let store = MemoryStore::with(known.iter().map(|known| known.key.clone()));
-        let catalog = Catalog::load(&store).unwrap();
+        let catalog = loaded(&store);
         let used = known.iter().filter_map(|known| Some((known.key.id, known.used?))).collect();
         Self { store, catalog, used, since, powers }
     }

@@ -99,7 +99,7 @@ fn parts() -> Parts {
     let clock = Clock::test(Timestamp(1_800_000_000_000));
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     let digester = Digester::new(None, None);
-    let keyring = Keyring::new(store.clone(), policy, digester, usage, clock).unwrap();
+    let keyring = Keyring::new(store.clone(), policy, digester, usage, clock);
     Parts { _dir: dir, store, keyring, history }
 }
 
