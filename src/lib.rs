@@ -10,14 +10,14 @@
 //! | [`server`] | binds, workers, drain |
 //! | [`grpc`] | the services; the border between wire types and ours |
 //! | [`authorizer`] | decides: the walk of a request |
-//! | [`keyring`] | changes: the rules of create, update, rotate, revoke |
-//! | [`audit`] | what was changed, for those who may see it |
+//! | [`audit`] | what was changed or refused, for those who may see it |
+//! | [`keyring`] | changes: the rules of create, import, update, rotate, revoke; lists |
 //! | [`policy`] | services, actions, roles, conditions: compiled, pure, total |
 //! | [`cache`] | resolved keys in memory; no stale fill |
 //! | [`usage`] | when keys were last used, and how often; a sled of its own |
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
-//! | [`change`], [`event`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns |
+//! | [`event`], [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns; `digest` knows schemes and peppers |
 //! | `printable` | which characters people cannot see |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
@@ -32,13 +32,14 @@
 //! A connection belongs to one worker, a thread with a runtime of its own
 //! (`server::worker`). `grpc::authorize` checks the limits of a request and asks
 //! [`authorizer::Authorizer::authorize`], which goes straight down: the key's
-//! text is checked for shape and checksum and digested (`token`); its id finds
-//! the resolved key in the `cache`, or the record in the `store`; the digest has
-//! to be one of the key's; status, expiration and service have to fit; the
-//! action's bit in the key's rights allows, denies, or names the conditions that
-//! the resource's attributes have to meet. Nothing on this way waits or, for a
-//! cached key, allocates. Whatever cannot be found out is an error, never an
-//! allow.
+//! text is checked for shape and checksum (`token`) and digested (`digest`); its
+//! id, or for the text of an imported key the digest, finds the resolved key in
+//! the `cache`, or the record in the `store`; the digest has to be one of the
+//! key's; status, expiration and service have to fit; the action's bit in the
+//! key's rights allows, denies, or names the conditions that the resource's
+//! attributes have to meet; and the key's cell counts the use (`usage`). Nothing
+//! on this way waits or, for a cached key whose digest is up to date, allocates.
+//! Whatever cannot be found out is an error, never an allow.
 //!
 //! # Life of a change
 //!
@@ -46,8 +47,11 @@
 //! hands the store a rule. The store's one writer runs the rule against the
 //! newest state (who is the caller now, what may it do, what does it give),
 //! appends the change to the journal together with those that wait beside it,
-//! syncs it, applies it to sled, tells the cache, and only then answers. So a
-//! reply means: durable, and seen by every later decision.
+//! syncs it, applies it to sled, tells those who subscribed (the cache, the
+//! keyring's catalog of keys, the counts of digests), and only then answers. So a
+//! reply means: durable, and seen by every later decision and list. A refusal
+//! goes the same way, as a change without effect, and [`audit`] reads both out of
+//! the journal.
 
 pub mod audit;
 pub mod authorizer;
