@@ -73,6 +73,7 @@ fn main() {
         at(0.999),
         at(1.0)
     );
+    println!("memory after these:       {:>9.0} MiB resident", sidecar.resident_mib());
     let filled = runtime.block_on(fill(&sidecar, &texts));
     println!(
         "memory, cache full:       {:>9.0} MiB resident ({filled} keys asked for)",

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use crate::{
     cache::Cache,
     clock::{Clock, Timestamp},
-    digest::Digester,
+    digest::{Digester, Presented},
     policy::{Attributes, ConditionSet, Policy, Right, service_or_default},
     resolved_key::ResolvedKey,
     store::{Changed, Revision, Store, StoreError, find_presented},
     token::KeyId,
     usage::Usage,
 };
+
+/// How often an imported key is looked for while keys change.
+const FIND_TRIES: usize = 16;
 
 /// Decides what keys may do.
 pub struct Authorizer {
@@ -164,8 +167,8 @@ impl Authorizer {
             return unproven(Reason::KeyMalformed);
         };
         let now = self.clock.now();
-        let Some(id) = find_presented(&presented, &*self.store)? else {
-            return unproven(Reason::KeyMalformed);
+        let Some(id) = self.find(&presented)? else {
+            return unproven(Reason::KeyUnknown);
         };
         let Some(key) = self.resolve(id)? else { return unproven(Reason::KeyUnknown) };
         let Some(secret) = key.proven_by(&presented.digests, now) else {
@@ -206,6 +209,20 @@ impl Authorizer {
     /// About how many resolved keys are cached.
     pub fn cached_keys(&self) -> u64 {
         self.cache.len()
+    }
+
+    /// The key that is presented. An imported key is looked for by several digests,
+    /// one after the other: a change that made one into another meanwhile may have
+    /// hidden it, and then it is looked for again.
+    fn find(&self, presented: &Presented) -> Result<Option<KeyId>, StoreError> {
+        for _ in 0..FIND_TRIES {
+            let revision = self.store.revision();
+            let found = find_presented(presented, &*self.store)?;
+            if found.is_some() || self.store.revision() == revision {
+                return Ok(found);
+            }
+        }
+        Err(StoreError::Unavailable("keys change too fast to find an imported one; try again"))
     }
 
     fn resolve(&self, id: KeyId) -> Result<Option<Arc<ResolvedKey>>, StoreError> {

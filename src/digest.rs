@@ -121,7 +121,7 @@ struct Schemes {
     /// Secrets whose text is not one of ours.
     foreign: AtomicU64,
     /// Digests to be made anew, by key and secret.
-    renewals: Mutex<HashMap<(KeyId, u32), (Scheme, Digest)>>,
+    renewals: Mutex<HashMap<(KeyId, u32), Renewal>>,
     renewal: Notify,
 }
 
@@ -131,12 +131,10 @@ struct Schemes {
 pub struct Renewal {
     /// Its key.
     pub id: KeyId,
-    /// The secret's number.
-    pub number: u32,
-    /// How the new digest was made.
-    pub scheme: Scheme,
-    /// The new digest.
-    pub digest: Digest,
+    /// The digest that proved the secret, and how it was made.
+    pub old: (Scheme, Digest),
+    /// The new digest, and how it was made.
+    pub new: (Scheme, Digest),
 }
 
 /// Renewals that wait; those beyond are asked for again at the next use.
@@ -250,13 +248,14 @@ impl Digester {
     /// Asks for a new digest of `secret`, the one of key `id` that `presented` has
     /// proven, if it is not in the scheme in force. Takes no time when it is.
     pub fn renew(&self, id: KeyId, secret: &SecretRecord, presented: &Presented) {
-        let (scheme, digest) = presented.digests.current();
-        if secret.scheme == scheme {
+        let new = presented.digests.current();
+        if secret.scheme == new.0 {
             return;
         }
         let mut renewals = self.0.renewals.lock().unwrap_or_else(PoisonError::into_inner);
         if renewals.len() < MAX_RENEWALS {
-            renewals.insert((id, secret.number), (scheme, digest));
+            let old = (secret.scheme, secret.digest);
+            renewals.insert((id, secret.number), Renewal { id, old, new });
             self.0.renewal.notify_one();
         }
     }
@@ -269,13 +268,7 @@ impl Digester {
                 &mut *self.0.renewals.lock().unwrap_or_else(PoisonError::into_inner),
             );
             if !asked.is_empty() {
-                let renewals = asked.into_iter().map(|((id, number), (scheme, digest))| Renewal {
-                    id,
-                    number,
-                    scheme,
-                    digest,
-                });
-                return renewals.collect();
+                return asked.into_values().collect();
             }
         }
     }

@@ -6,6 +6,10 @@
 use std::{env, io::Write as _, process::ExitCode};
 
 use octavia_authz::cli::{self, Cli};
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::from_args(env::args_os()) {

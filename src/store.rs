@@ -54,6 +54,7 @@ use crate::{
     digest::{Digest, Presented},
     record::{KeyRecord, RecordError},
     token::KeyId,
+    usage::UsageError,
 };
 
 /// The sequence number of a change; the state after it is this revision.
@@ -114,7 +115,8 @@ pub trait Reader {
 }
 
 /// The id of the key that is presented: the one in its text or, for an imported
-/// key, the one that its digests find.
+/// key, the one that its digests find. A text that was imported as two keys is
+/// neither's: nobody could revoke it by revoking one.
 ///
 /// # Errors
 /// [`StoreError`] when this could not be found out.
@@ -125,12 +127,19 @@ pub fn find_presented(
     if presented.id.is_some() {
         return Ok(presented.id);
     }
+    let mut found: Option<KeyId> = None;
     for digest in presented.digests.iter() {
-        if let Some(id) = reader.find(digest)? {
-            return Ok(Some(id));
+        let Some(id) = reader.find(digest)? else { continue };
+        match found {
+            Some(other) if other != id => {
+                tracing::warn!(key_id = %id, other_key_id = %other,
+                    "one text was imported as two keys and is refused: revoke one of them");
+                return Ok(None);
+            }
+            _ => found = Some(id),
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// What a subscriber is told.
@@ -216,6 +225,9 @@ pub enum StoreError {
     /// The stored form is not a record.
     #[error("the state holds a damaged record")]
     Record(#[from] RecordError),
+    /// How keys were used cannot be written.
+    #[error("the usage of keys cannot be written: {0}")]
+    Usage(#[from] UsageError),
     /// The engine cannot answer.
     #[error("the store cannot answer: {0}")]
     Unavailable(&'static str),

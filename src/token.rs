@@ -152,37 +152,38 @@ pub fn holds_secret(text: &str) -> bool {
 
 /// `text` with every secret in it replaced by `…`; `None` when there is none.
 pub fn redacted(text: &str) -> Option<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut clean = String::new();
-    let mut rest = text;
-    while let Some(at) = [KEY_BEGINS, OPERATOR_BEGINS]
-        .iter()
-        .filter_map(|(prefix, len)| secret_at(rest, prefix, *len))
-        .min_by_key(|(at, _)| *at)
-    {
-        let (start, end) = at;
-        clean.push_str(rest.get(..start)?);
-        clean.push('…');
-        rest = rest.get(end..)?;
+    let (mut rest, mut found) = (text, false);
+    while !rest.is_empty() {
+        // A word that a secret can stand in, and what is behind it.
+        let word = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        let (word, behind) = rest.split_at_checked(word)?;
+        let gap = behind.find(is_part).unwrap_or(behind.len());
+        let (gap, behind) = behind.split_at_checked(gap)?;
+        match secret_at(word) {
+            Some(at) => {
+                clean.push_str(word.get(..at)?);
+                clean.push('…');
+                found = true;
+            }
+            None => clean.push_str(word),
+        }
+        clean.push_str(gap);
+        rest = behind;
     }
-    if clean.is_empty() && rest.len() == text.len() {
-        return None;
-    }
-    clean.push_str(rest);
-    Some(clean)
+    found.then_some(clean)
 }
 
-/// A key's text begins so, and so many characters that can be its secret follow.
-const KEY_BEGINS: (&str, usize) = ("octv_", ID_LEN + 1 + SECRET_LEN);
-const OPERATOR_BEGINS: (&str, usize) = ("octo_", 32);
+/// Secrets begin so, and so many characters follow at least.
+const SECRETS: [(&str, usize); 2] = [("octv_", ID_LEN + 1 + SECRET_LEN), ("octo_", 32)];
 
-/// Where a secret that begins with `prefix` stands in `text`.
-fn secret_at(text: &str, prefix: &str, len: usize) -> Option<(usize, usize)> {
-    text.match_indices(prefix).find_map(|(at, _)| {
-        let behind = text.get(at + prefix.len()..)?;
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let part = behind.find(|c| !is_part(c)).unwrap_or(behind.len());
-        (part >= len).then_some((at, at + prefix.len() + part))
-    })
+/// Where a secret begins in `word`; it goes on to its end.
+fn secret_at(word: &str) -> Option<usize> {
+    let begin = |(prefix, len): (&str, usize)| {
+        word.find(prefix).filter(|at| word.len() - at - prefix.len() >= len)
+    };
+    SECRETS.into_iter().filter_map(begin).min()
 }
 
 /// Fills `out` with base62 characters, each equally likely: bytes of 248 and

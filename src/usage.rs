@@ -183,14 +183,17 @@ impl Usage {
     }
 
     /// An import says that the key was used at `at`: counts as its last use if it is
-    /// later than what is known, and not in the future. Revives a forgotten key.
+    /// later than what is known, and not in the future. Nothing of one that was
+    /// revoked meanwhile.
     ///
     /// # Errors
     /// [`UsageError`] when its row cannot be read.
     pub fn set_last_used(&self, id: KeyId, at: Timestamp) -> Result<(), UsageError> {
         let at = valid(at.min(self.0.clock.now()).0);
         let mut ledger = self.0.ledger();
-        ledger.revive(id);
+        if ledger.is_forgotten(id) {
+            return Ok(());
+        }
         ledger.change(id, &self.0.base, |totals| totals.use_at(at))
     }
 

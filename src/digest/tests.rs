@@ -110,8 +110,9 @@ fn only_an_outdated_secret_is_renewed_and_once_however_often_it_is_used() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let renewals = runtime.block_on(digester.renewals());
     let [renewal] = renewals.as_slice() else { panic!("{renewals:?}") };
-    assert_eq!((renewal.id, renewal.number), (outdated.id, 1));
-    assert_eq!((renewal.scheme, renewal.digest), (scheme, digest));
+    let secret = &outdated.secrets[0];
+    assert_eq!((renewal.id, renewal.old), (outdated.id, (secret.scheme, secret.digest)));
+    assert_eq!(renewal.new, (scheme, digest));
 }
 
 #[test]

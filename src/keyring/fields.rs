@@ -4,14 +4,14 @@
 //! and no text that could garble a log or a terminal. All violations are told at
 //! once.
 
-use std::collections::BTreeSet;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::{ImportedKey, Patch};
 use crate::{
     change::{FieldViolation, Refusal},
     clock::Timestamp,
     expiration::Expiration,
-    policy::{Policy, Service},
+    policy::{ActionSet, Policy, Service},
     printable::is_unprintable,
     record::KeyRecord,
     token::holds_secret,
@@ -21,6 +21,8 @@ const MAX_NAME: usize = 128;
 const MAX_TEAM: usize = 63;
 const MAX_SUBJECT: usize = 256;
 const MAX_DESCRIPTION: usize = 1024;
+/// So many violations are told.
+const MAX_VIOLATIONS: usize = 16;
 const MAX_HINT: usize = 32;
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_NAME: usize = 63;
@@ -106,11 +108,10 @@ pub(super) fn validate(
 pub(super) fn validate_import(key: &ImportedKey, now: Timestamp) -> Result<(), Refusal> {
     let mut found = Violations(Vec::new());
     found.text("hint", &key.hint, MAX_HINT, "");
-    if key.created.is_some_and(|created| created > now) {
-        found.add("create_time", "must not be in the future");
-    }
-    if key.last_used.is_some_and(|used| used > now) {
-        found.add("last_used_time", "must not be in the future");
+    for (field, at) in [("create_time", key.created), ("last_used_time", key.last_used)] {
+        if at.is_some_and(|at| at > now || at < Timestamp(0)) {
+            found.add(field, "must be after 1970 and not in the future");
+        }
     }
     if found.0.is_empty() { Ok(()) } else { Err(Refusal::Invalid(found.0)) }
 }
@@ -119,14 +120,20 @@ struct Violations(Vec<FieldViolation>);
 
 impl Violations {
     fn add(&mut self, field: &'static str, problem: impl Into<String>) {
-        self.0.push(FieldViolation { field, problem: problem.into() });
+        match self.0.len().cmp(&MAX_VIOLATIONS) {
+            Ordering::Less => self.0.push(FieldViolation { field, problem: problem.into() }),
+            Ordering::Equal => {
+                self.0.push(FieldViolation { field, problem: "and more is wrong".to_owned() });
+            }
+            Ordering::Greater => {}
+        }
     }
 
     /// At most `max` characters, none of them a control character but `allowed`.
     fn text(&mut self, field: &'static str, text: &str, max: usize, allowed: &str) {
         let len = text.chars().count();
         if len > max {
-            self.add(field, format!("has {len} characters; at most {max}"));
+            return self.add(field, format!("has {len} characters; at most {max}"));
         }
         if text.chars().any(|c| is_unprintable(c) && !allowed.contains(c)) {
             self.add(field, "must not hold control characters");
@@ -139,6 +146,7 @@ impl Violations {
     fn labels(&mut self, key: &KeyRecord) {
         if key.labels.len() > MAX_LABELS {
             self.add("labels", format!("has {} labels; at most {MAX_LABELS}", key.labels.len()));
+            return;
         }
         for (name, value) in &key.labels {
             let fits = (1..=MAX_LABEL_NAME).contains(&name.len());
@@ -193,6 +201,12 @@ impl Violations {
             };
             return self.add("role", problem);
         };
+        // More than there are actions repeat one or name none.
+        if key.grants.len() > ActionSet::CAPACITY {
+            let problem =
+                format!("has {} grants; at most {}", key.grants.len(), ActionSet::CAPACITY);
+            return self.add("grants", problem);
+        }
         let mut seen = BTreeSet::new();
         for grant in &key.grants {
             if !seen.insert(grant) {

@@ -78,48 +78,63 @@ impl Keyring {
             let some = some.map(|key| Ok((key.id.map_or_else(KeyId::generate, Ok)?, key)));
             let some = some.collect::<Result<Vec<_>, KeyringError>>()?;
             let used: Vec<_> = some.iter().map(|(_, key)| key.last_used).collect();
-            let (mut rule, told) = self.import_rule(caller.clone(), some);
+            let (mut rule, told) = self.import_rule(caller.clone(), some, !dry_run);
             let first = if dry_run {
                 rule(&*self.store)?.into_iter().next().map(|change| change.effect)
             } else {
                 self.store.commit(rule).await?.into_iter().next().map(|done| done.effect)
             };
-            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = std::mem::take(&mut *told.lock().unwrap_or_else(PoisonError::into_inner));
             match first {
                 // The only change, when the caller may not import at all.
                 Some(Effect::Refuse { refusal, .. }) if told.is_empty() => {
                     return Err(refusal.into());
                 }
-                _ => {
-                    if !dry_run {
-                        self.take_over_usage(&told, &used);
-                    }
-                    outcomes.append(&mut told);
-                }
+                _ if dry_run => {}
+                _ => self.take_over_usage(&told, &used).await?,
             }
+            outcomes.extend(told);
         }
         Ok(outcomes)
     }
 
-    fn take_over_usage(&self, told: &[Imported], used: &[Option<Timestamp>]) {
+    /// Notes down, durably, when the keys that were taken over were last used.
+    async fn take_over_usage(
+        &self,
+        told: &[Imported],
+        used: &[Option<Timestamp>],
+    ) -> Result<(), StoreError> {
+        let mut noted = false;
         for (outcome, used) in told.iter().zip(used) {
-            if let (Imported::Done(id), Some(used)) = (outcome, used)
-                && let Err(error) = self.usage.set_last_used(*id, *used)
-            {
-                tracing::warn!(error = &error as &dyn std::error::Error, key_id = %id, "when an imported key was last used could not be noted down");
+            if let (Imported::Done(id), Some(used)) = (outcome, used) {
+                self.usage.set_last_used(*id, *used)?;
+                noted = true;
             }
         }
+        if noted {
+            let usage = self.usage.clone();
+            let flushed = tokio::task::spawn_blocking(move || usage.flush()).await;
+            flushed.map_err(|_| StoreError::Unavailable("the usage could not be written"))??;
+        }
+        Ok(())
     }
 
     fn import_rule(
         &self,
         caller: Caller,
         keys: Vec<(KeyId, ImportedKey)>,
+        records: bool,
     ) -> (Rule, Arc<Mutex<Vec<Imported>>>) {
         let (policy, clock) = (Arc::clone(&self.policy), self.clock.clone());
         let refusals = Arc::clone(&self.refusals);
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = Arc::clone(&told);
+        // Asked once for each key, however often the rule runs.
+        let mut asked: HashMap<KeyId, Option<u64>> = HashMap::new();
+        let mut admit = move |id, actor, now| match records {
+            true => *asked.entry(id).or_insert_with(|| refusals.admit(actor, now)),
+            false => None,
+        };
         let rule = move |reader: &dyn Reader| -> Result<Vec<Change>, CommitError> {
             let now = clock.now();
             let powers = Powers::of(&caller, reader, &policy, now)?;
@@ -130,7 +145,7 @@ impl Keyring {
             let mut changes = Vec::with_capacity(keys.len());
             let mut outcomes = Vec::with_capacity(keys.len());
             if let Err(refusal) = powers.require("api_keys.create") {
-                let unrecorded = refusals.admit(powers.actor(), now);
+                let unrecorded = admit(KeyId::MIN, powers.actor(), now);
                 let unrecorded = unrecorded.ok_or_else(|| refusal.clone())?;
                 return Ok(vec![change(KeyId::MIN, Effect::Refuse { refusal, unrecorded })]);
             }
@@ -154,7 +169,7 @@ impl Keyring {
                     Err(other) => other,
                 });
                 if let Some(Imported::Refused(refusal)) = outcomes.last()
-                    && let Some(unrecorded) = refusals.admit(powers.actor(), now)
+                    && let Some(unrecorded) = admit(id, powers.actor(), now)
                 {
                     let refusal = refusal.clone();
                     changes.push(change(id, Effect::Refuse { refusal, unrecorded }));

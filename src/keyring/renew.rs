@@ -27,6 +27,10 @@ impl Keyring {
                 let seen = changes.iter().any(|change| change.key_id == Some(renewal.id));
                 let Some(before) = reader.get(renewal.id)?.filter(|_| !seen) else { continue };
                 let Some(after) = renewed(before, renewal) else { continue };
+                // The same text was imported as another key, too: it keeps the digest.
+                if reader.find(&renewal.new.1)?.is_some_and(|other| other != after.id) {
+                    continue;
+                }
                 changes.push(Change {
                     kind: ChangeKind::Redigest,
                     time,
@@ -47,17 +51,16 @@ impl Keyring {
     }
 }
 
-/// `key` with the new digest; `None` when its secret is gone or up to date.
+/// `key` with the new digest; `None` when no secret of it has the old one.
 fn renewed(mut key: KeyRecord, renewal: &Renewal) -> Option<KeyRecord> {
-    // INVARIANT: a number is given to one secret of a key only, ever.
-    let secret = key.secrets.iter_mut().find(|secret| secret.number == renewal.number)?;
-    if secret.scheme == renewal.scheme {
-        return None;
-    }
+    // By what proved it, not by its number: the key may have been revoked and
+    // imported again meanwhile, with another secret.
+    let mut secrets = key.secrets.iter_mut();
+    let secret = secrets.find(|secret| (secret.scheme, secret.digest) == renewal.old)?;
     let was_imported = key.imported.is_some() && !matches!(secret.scheme, Scheme::Keyed(_));
     if was_imported && secret.imported_as.is_none() {
-        secret.imported_as = Some((secret.scheme, secret.digest));
+        secret.imported_as = Some(renewal.old);
     }
-    (secret.scheme, secret.digest) = (renewal.scheme, renewal.digest);
+    (secret.scheme, secret.digest) = renewal.new;
     Some(key)
 }

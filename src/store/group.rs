@@ -32,9 +32,11 @@ impl<'a> Group<'a> {
         Self { state, rows: HashMap::new(), applied, len: 0 }
     }
 
-    /// Takes change `sequence` in, which leaves every key as it is.
-    pub(super) fn pass(&mut self, sequence: u64) {
+    /// Takes change `sequence` in, which leaves every key as it is and takes `len`
+    /// bytes.
+    pub(super) fn pass(&mut self, sequence: u64, len: usize) {
         self.applied.sequence = sequence;
+        self.len += len;
     }
 
     /// The key `id` as it is now in the group.
@@ -55,6 +57,7 @@ impl<'a> Group<'a> {
     ) {
         if let Some(before) = before {
             self.applied.remove(&before.bytes);
+            self.len += before.bytes.len();
             for digest in before.record.foreign_digests() {
                 self.rows.insert(Row::Foreign(*digest.as_bytes()), None);
             }
@@ -77,7 +80,7 @@ impl<'a> Group<'a> {
         self.applied
     }
 
-    /// How many bytes of records it holds.
+    /// How many bytes the changes take, nearly.
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -164,7 +164,7 @@ fn begin_with(ground: &Ground, state: &State) -> Result<Applied, ReplayError> {
         return Err(error.into());
     }
     let mut group = Group::new(state, applied);
-    group.pass(snapshot.applied.sequence);
+    group.pass(snapshot.applied.sequence, 0);
     let applied = group.apply()?;
     if applied == snapshot.applied { Ok(applied) } else { Err(StateError::Digest.into()) }
 }
@@ -226,7 +226,7 @@ fn apply(commit: &Commit, state: &State, applied: Applied) -> Result<Applied, St
             Some(Stored::Put(key)) => Some(KeyRecord::from_stored(key.clone())?),
             Some(Stored::Removed(_)) => None,
             Some(Stored::Refused(_)) => {
-                group.pass(change.sequence);
+                group.pass(change.sequence, 0);
                 continue;
             }
             None => return Err(StateError::Applied),

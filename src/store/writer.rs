@@ -34,6 +34,9 @@ const MAX_GROUP: usize = 256;
 /// A group is closed when its records are this long.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 
+/// A longer refusal is recorded cut.
+const MAX_MESSAGE: usize = 2 << 10;
+
 /// With less than this free on the disk, nothing is changed any more.
 const RESERVE: u64 = 32 << 20;
 
@@ -254,7 +257,7 @@ fn decide(mut rule: Rule, group: &mut Group<'_>, changes: &mut Vec<storage::Chan
     for (mut change, before) in decided.into_iter().zip(befores) {
         let revision = group.applied().sequence + 1;
         match (&mut change.effect, change.key_id) {
-            (Effect::Refuse { .. }, _) | (_, None) => group.pass(revision),
+            (Effect::Refuse { .. }, _) | (_, None) => group.pass(revision, MAX_MESSAGE),
             (Effect::Put(key), Some(id)) => {
                 key.revision = revision;
                 group.push(revision, id, before.as_ref(), Some(key));
@@ -279,6 +282,14 @@ fn copy_of(error: &io::Error) -> io::Error {
         || io::Error::new(error.kind(), error.to_string()),
         io::Error::from_raw_os_error,
     )
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > MAX_MESSAGE {
+        text.truncate(text.floor_char_boundary(MAX_MESSAGE));
+        text.push('…');
+    }
+    text
 }
 
 fn without_secrets(text: String) -> String {
@@ -306,7 +317,7 @@ pub(super) fn stored(
         Effect::Refuse { refusal, unrecorded } => Stored::Refused(storage::StoredRefusal {
             code: refusal.code(),
             // It may quote what the caller gave.
-            message: without_secrets(refusal.to_string()),
+            message: shortened(without_secrets(refusal.to_string())),
             unrecorded: *unrecorded,
         }),
     };

@@ -31,11 +31,7 @@ const INITIAL_CAPACITY: usize = 16_384;
 
 /// Counts the requests of one key. A key may have several cells at a time: each
 /// resolved form of it has one.
-///
-/// A cache line of its own, and the one beside it, which the processor fetches
-/// along: keys that are used by different threads do not slow each other.
 #[derive(Debug)]
-#[repr(align(128))]
 pub struct Cell {
     allowed: AtomicU64,
     denied: AtomicU64,

@@ -112,6 +112,11 @@ impl Ledger {
         self.remove(id);
     }
 
+    /// Whether the key was revoked lately.
+    pub(super) fn is_forgotten(&self, id: KeyId) -> bool {
+        self.forgotten.contains(id)
+    }
+
     /// The key is there again.
     pub(super) fn revive(&mut self, id: KeyId) {
         self.forgotten.remove(id);

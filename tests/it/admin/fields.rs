@@ -279,3 +279,27 @@ async fn an_id_that_is_none_is_not_found_and_an_empty_one_invalid() {
     }
     sidecar.finish().await;
 }
+
+/// One request must not hold up the writer, nor fill the journal.
+#[tokio::test]
+async fn a_request_full_of_mistakes_is_refused_quickly_and_recorded_short() {
+    let sidecar = Sidecar::start();
+    let mut keys = sidecar.keys().await;
+    let text = format!("octv_{}", "x".repeat(43));
+    let grants = vec![text.clone(); 4000];
+    for new in [
+        CreateApiKeyRequest { grants, ..new_key("admin", "") },
+        CreateApiKeyRequest { grants: vec!["a".into(); 80_000], ..new_key("admin", "") },
+        CreateApiKeyRequest { description: text.repeat(4000), ..new_key("admin", "") },
+    ] {
+        let status = keys.create_api_key(new).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+    }
+    let journal = sidecar.dir().join("journal");
+    let written: u64 = std::fs::read_dir(journal)
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert!(written < 8 << 10, "{written} bytes");
+    sidecar.finish().await;
+}

@@ -2,7 +2,7 @@
 
 use octavia_authz::pb::v1::{
     DecisionReason, GetApiKeyRequest, ImportApiKeysRequest, ImportApiKeysResponse, ImportedKey,
-    imported_key::Digest,
+    ListApiKeysRequest, imported_key::Digest,
 };
 use sha2::Digest as _;
 use tonic::{Code, Status};
@@ -82,7 +82,7 @@ async fn imported_keys_work_by_the_texts_that_their_owners_have() {
             sidecar.authorize(text, "articles.delete").await.reason(),
             DecisionReason::ActionDenied
         );
-        assert_eq!(reason(&sidecar, &format!("{text} ")).await, DecisionReason::KeyMalformed);
+        assert_eq!(reason(&sidecar, &format!("{text} ")).await, DecisionReason::KeyUnknown);
     }
     // An imported key is a bearer of the admin API, too.
     let admin = ImportedKey { role: "super_admin".into(), ..key("four", sha256("boss")) };
@@ -128,7 +128,7 @@ async fn an_imported_key_is_revoked_and_rotated_like_any_other() {
     let revoke =
         octavia_authz::pb::v1::RevokeApiKeyRequest { id: ids[0].clone(), ..Default::default() };
     keys.revoke_api_key(revoke).await.unwrap();
-    assert_eq!(reason(&sidecar, "first").await, DecisionReason::KeyMalformed);
+    assert_eq!(reason(&sidecar, "first").await, DecisionReason::KeyUnknown);
     let rotate = octavia_authz::pb::v1::RotateApiKeyRequest {
         id: ids[1].clone(),
         overlap: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
@@ -249,5 +249,83 @@ async fn nobody_imports_more_than_they_hold_or_without_the_right() {
     let token = sidecar.operator_token();
     let status = import_as(&sidecar, &token, vec![many]).await.unwrap_err();
     assert_eq!(super::invalid_fields(&status), ["keys"]);
+    sidecar.finish().await;
+}
+
+/// A renewal that was asked for by the use of a key that is revoked, and imported
+/// again with another text, must not give that one the old text's digest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_renewal_never_brings_a_revoked_text_back() {
+    let sidecar = Sidecar::start();
+    let mut keys = sidecar.keys().await;
+    let id = "0123456789";
+    let texts = |round: u32| {
+        let id: octavia_authz::token::KeyId = id.parse().unwrap();
+        let token = || octavia_authz::token::Token::generate(id).unwrap().reveal().to_owned();
+        (token(), token(), round)
+    };
+    for round in 0..100 {
+        let (old, new, _) = texts(round);
+        let imported = |text: &str| ImportedKey { id: id.into(), ..key("one", sha256(text)) };
+        assert_eq!(counts(&import(&sidecar, vec![imported(&old)]).await), (1, 0, 0));
+        let (channel, text) = (sidecar.authorization().await, old.clone());
+        let uses = tokio::spawn(async move {
+            let mut client = channel;
+            for _ in 0..20 {
+                let request = octavia_authz::pb::v1::AuthorizeRequest {
+                    key: text.clone(),
+                    action: "articles.create".into(),
+                    ..Default::default()
+                };
+                client.authorize(request).await.unwrap();
+            }
+        });
+        let revoke =
+            octavia_authz::pb::v1::RevokeApiKeyRequest { id: id.into(), ..Default::default() };
+        keys.revoke_api_key(revoke.clone()).await.unwrap();
+        assert_eq!(counts(&import(&sidecar, vec![imported(&new)]).await), (1, 0, 0));
+        uses.await.unwrap();
+        assert_eq!(reason(&sidecar, &old).await, DecisionReason::KeyUnknown, "round {round}");
+        assert_eq!(reason(&sidecar, &new).await, DecisionReason::Allowed, "round {round}");
+        keys.revoke_api_key(revoke).await.unwrap();
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn a_text_that_was_imported_as_two_keys_is_neithers_until_one_is_revoked() {
+    let sidecar = Sidecar::start();
+    import(&sidecar, vec![key("by sha256", sha256("twice"))]).await;
+    import(&sidecar, vec![key("by blake3", blake3("twice"))]).await;
+    assert_eq!(reason(&sidecar, "twice").await, DecisionReason::KeyUnknown);
+    let mut keys = sidecar.keys().await;
+    let listed =
+        keys.list_api_keys(ListApiKeysRequest::default()).await.unwrap().into_inner().api_keys;
+    let by = |name: &str| listed.iter().find(|key| key.name == name).unwrap().id.clone();
+    let revoke =
+        |id: String| octavia_authz::pb::v1::RevokeApiKeyRequest { id, ..Default::default() };
+    keys.revoke_api_key(revoke(by("by blake3"))).await.unwrap();
+    let decision = sidecar.authorize("twice", "articles.create").await;
+    assert_eq!((decision.allowed, decision.key_id), (true, by("by sha256")));
+    keys.revoke_api_key(revoke(by("by sha256"))).await.unwrap();
+    assert_eq!(reason(&sidecar, "twice").await, DecisionReason::KeyMalformed);
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_leaves_the_record_of_refusals_alone() {
+    let sidecar = Sidecar::start();
+    let (_, reader) = create(&sidecar, new_key("read_only", "")).await;
+    let message = ImportApiKeysRequest { keys: vec![key("one", sha256("1"))], dry_run: true };
+    for _ in 0..150 {
+        import_as(&sidecar, &reader, vec![message.clone()]).await.unwrap_err();
+    }
+    let mut maintenance = sidecar.maintenance_as(&sidecar.operator_token()).await;
+    let request = octavia_authz::pb::v1::GetStatusRequest {};
+    let revision = maintenance.get_status(request).await.unwrap().into_inner().revision;
+    let real = ImportApiKeysRequest { dry_run: false, ..message };
+    import_as(&sidecar, &reader, vec![real]).await.unwrap_err();
+    let after = maintenance.get_status(request).await.unwrap().into_inner().revision;
+    assert_eq!((revision, after), (1, 2));
     sidecar.finish().await;
 }
