@@ -101,7 +101,7 @@ fn secrets_are_found_and_taken_out_wherever_they_stand() {
     let (key, id) = (token.reveal(), &token.reveal()[5..15]);
     let operator = format!("octo_{}", "x".repeat(43));
     for (text, expected) in [
-        (format!("{key}"), "…".to_owned()),
+        (key.to_owned(), "…".to_owned()),
         (format!("my key {key}, and {key}!"), "my key …, and …!".to_owned()),
         (format!("é{operator}é{key}"), "é…é…".to_owned()),
         (format!("x{key}tail"), "x…".to_owned()),
