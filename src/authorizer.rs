@@ -167,9 +167,11 @@ impl Authorizer {
             return unproven(Reason::KeyMalformed);
         };
         let now = self.clock.now();
-        let Some(id) = self.find(&presented)? else {
-            return unproven(Reason::KeyUnknown);
+        let found = match presented.id {
+            Some(id) => Some(id),
+            None => self.find(&presented)?,
         };
+        let Some(id) = found else { return unproven(Reason::KeyUnknown) };
         let Some(key) = self.resolve(id)? else { return unproven(Reason::KeyUnknown) };
         let Some(secret) = key.proven_by(&presented.digests, now) else {
             return unproven(Reason::KeyUnknown);
