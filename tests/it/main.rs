@@ -29,4 +29,5 @@ mod pepper;
 mod raw;
 mod real_input;
 mod sidecar;
+mod usage;
 mod walk;
