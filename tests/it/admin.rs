@@ -1,8 +1,10 @@
 //! The admin API: who may call it, what it lets them do, and what it keeps.
 
+mod batch_revoke;
 mod callers;
 mod changes;
 mod decisions;
+mod expiration;
 mod expiry;
 mod fields;
 mod finding;
@@ -10,8 +12,10 @@ mod import;
 mod model;
 mod paging;
 mod powers;
+mod role_changes;
 mod roles;
 mod rotation;
+mod simulate;
 
 use octavia_authz::pb::v1::{ApiKey, CreateApiKeyRequest, KeyStatus, UpdateApiKeyRequest};
 use prost_types::FieldMask;

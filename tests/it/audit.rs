@@ -3,8 +3,11 @@
 
 mod command_line;
 mod events;
+mod flood;
 mod forged;
+mod kinds;
 mod paging;
+mod retention;
 mod watch;
 
 use octavia_authz::pb::v1::{

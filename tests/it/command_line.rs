@@ -67,6 +67,11 @@ impl Ended {
         self.out
     }
 
+    /// All that it said, however it ended.
+    pub fn said(self) -> String {
+        self.out + &self.err
+    }
+
     /// The same as JSON.
     #[track_caller]
     pub fn json(self, code: i32) -> Value {

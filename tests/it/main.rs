@@ -28,6 +28,7 @@ mod no_stale_allow;
 mod pepper;
 mod raw;
 mod real_input;
+mod secrets;
 mod sidecar;
 mod usage;
 mod walk;
