@@ -98,7 +98,9 @@ pub enum Refusal {
     #[error("there is no key `{0}`")]
     NotFound(String),
     /// The key was changed since the caller read it.
-    #[error("the key was changed meanwhile: its etag is `{current}`, not `{given}`; read it again")]
+    #[error(
+        "the key was changed meanwhile: its etag is `{current}`, not `{given}`; read it again and repeat with its new etag"
+    )]
     StaleEtag {
         /// What the caller gave.
         given: String,

@@ -5,7 +5,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 
 pub mod audit;
@@ -105,7 +105,12 @@ impl Cli {
         if serves {
             args.insert(1, "serve".into());
         }
-        Cli::try_parse_from(args)
+        let mut command = Cli::command();
+        let mut matches = command.try_get_matches_from_mut(args)?;
+        if let Some(conflict) = audit::verify::conflict(&matches) {
+            return Err(command.error(ErrorKind::ArgumentConflict, conflict));
+        }
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
     }
 }
 

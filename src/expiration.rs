@@ -42,6 +42,8 @@ pub enum ExpirationError {
     TooFar,
 }
 
+/// Its first instant.
+const YEAR_10000: i64 = 253_402_300_800_000;
 const SECOND: u64 = 1_000;
 const DAY: u64 = 24 * 60 * 60 * SECOND;
 const UNITS: [(&str, u64); 5] =
@@ -58,8 +60,9 @@ impl Expiration {
             Self::At(instant) => Ok(Some(instant)),
             Self::In(length) => {
                 let length = i64::try_from(length.as_millis()).ok();
-                let instant = length.and_then(|length| now.0.checked_add(length)).map(Timestamp);
-                instant.map(Some).ok_or(ExpirationError::TooFar)
+                let instant = length.and_then(|length| now.0.checked_add(length));
+                let instant = instant.filter(|instant| *instant < YEAR_10000);
+                instant.map(|instant| Some(Timestamp(instant))).ok_or(ExpirationError::TooFar)
             }
         }
     }
@@ -94,7 +97,7 @@ impl FromStr for Expiration {
 
 /// Whether `text` has the shape `2027-01-31`. jiff's own dates would take a
 /// time as well, and drop it.
-fn is_date(text: &str) -> bool {
+pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
             4 | 7 => byte == b'-',
@@ -134,6 +137,8 @@ mod tests {
         assert_eq!(resolved("2027-01-31T12:00:00+02:00"), Ok(Some(1_801_389_600_000)));
         // Valid through the day.
         assert_eq!(resolved("2027-01-31"), Ok(Some(1_801_440_000_000)));
+        assert_eq!(resolved("2028-02-29"), resolved("2028-03-01T00:00:00Z"));
+        assert_eq!(resolved("1969-12-31T23:59:59.25Z"), Ok(Some(-750)));
         for (text, seconds) in
             [("5s", 5), ("30m", 1800), ("12h", 43_200), ("90d", 7_776_000), ("2w", 1_209_600)]
         {
@@ -143,12 +148,33 @@ mod tests {
 
     #[test]
     fn what_is_none_says_why() {
-        assert_eq!(resolved("2027-02-30"), Err(ExpirationError::Day));
+        for text in ["2027-02-30", "2027-13-01"] {
+            assert_eq!(resolved(text), Err(ExpirationError::Day), "{text}");
+        }
         assert_eq!(resolved("0d"), Err(ExpirationError::Zero));
-        for text in ["99999999999999999999d", "18446744073709551615s", "999999999999999w"] {
+        for text in [
+            "99999999999999999999d",
+            "18446744073709551615s",
+            "999999999999999w",
+            "3294000d",
+            "9999-12-31",
+        ] {
             assert_eq!(resolved(text), Err(ExpirationError::TooFar), "{text}");
         }
-        for text in ["", "soon", "d", "-5d", "5 d", "2027-01-31 12:00", "90", "1.5h"] {
+        for text in [
+            "",
+            "soon",
+            "d",
+            "-5d",
+            "5 d",
+            "2027-01-31 12:00",
+            "90",
+            "1.5h",
+            "1y",
+            "27-01-31",
+            // Whose noon?
+            "2027-01-31T12:00:00",
+        ] {
             assert_eq!(resolved(text), Err(ExpirationError::Form), "{text}");
         }
     }

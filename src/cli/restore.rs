@@ -18,18 +18,23 @@ use super::{
 use crate::{
     clock::Clock,
     digest::{Pepper, PepperId},
-    store::{self, BackupInfo, Restore, UsageCopy},
+    store::{self, BackupError, BackupInfo, Restore, RestoreError, UsageCopy},
     usage::Usage,
 };
 
 const NOTES: &str = "\
 All of the backup is checked before anything is made. The directory must be empty
-or not exist; it is there whole in the end, or not at all. The operator token is
+or not exist; it is there whole in the end, or not at all. It is made beside its
+place and moved there at once, so the directory above it must be writable, and it
+cannot be a mount point: restore into a directory below one. The operator token is
 not in a backup: `serve` makes a new one, or reads --operator-token-file.
 
 Examples:
   octavia-authz restore octavia-authz.backup --check
-  octavia-authz restore octavia-authz.backup --data-dir /var/lib/octavia-authz/data";
+  octavia-authz restore octavia-authz.backup --data-dir /var/lib/octavia-authz
+
+Exit codes: 0 done, 1 the backup is no good or the work failed, 2 bad usage: the
+place is not free, or the pepper is not the one that the keys need.";
 
 /// What `restore` is told.
 #[derive(Debug, clap::Args)]
@@ -96,7 +101,7 @@ fn check(args: &RestoreArgs, pepper: Option<PepperId>) -> anyhow::Result<BackupI
     let info = store::check_backup(file, &args.file, &mut |read| progress.show(read, total))?;
     // Without a pepper file only the backup is asked about.
     if args.pepper_file.is_some() {
-        info.check_pepper(pepper)?;
+        info.check_pepper(pepper).map_err(|error| BadUsage(error.into()))?;
     }
     Ok(info)
 }
@@ -110,7 +115,13 @@ fn restore(args: &RestoreArgs, pepper: Option<PepperId>) -> anyhow::Result<Backu
     let mut usage = |dir: &Path, copy: UsageCopy| {
         Usage::restore(&dir.join("usage"), now, copy.keys).map(drop).map_err(io::Error::other)
     };
-    Ok(store::restore(&restore, &mut usage, &mut |read| progress.show(read, total))?)
+    let restored = store::restore(&restore, &mut usage, &mut |read| progress.show(read, total));
+    restored.map_err(|error| match error {
+        RestoreError::NotEmpty(_)
+        | RestoreError::MountPoint(_)
+        | RestoreError::Backup(BackupError::Pepper { .. }) => BadUsage(error.into()).into(),
+        error => error.into(),
+    })
 }
 
 /// How long the file is; 0 where that cannot be found out, as of a pipe.

@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context as _;
 use zeroize::Zeroizing;
 
-use super::bad_usage;
+use super::{BadUsage, bad_usage};
 
 /// Far more than any token or key; what is longer is some other file.
 const LONGEST: usize = 4096;
@@ -85,13 +85,16 @@ impl KeyArgs {
 /// its end.
 ///
 /// # Errors
-/// It cannot be read, or is empty, no text, or far too long.
+/// [`BadUsage`]: it cannot be read, or is empty, no text, or far too long.
 pub fn from_file(path: &Path) -> anyhow::Result<Secret> {
-    if path == Path::new("-") {
-        return from_reader(io::stdin().lock()).context("cannot read standard input");
-    }
-    let from = || format!("cannot read `{}`", path.display());
-    from_reader(File::open(path).with_context(from)?).with_context(from)
+    let read = match path == Path::new("-") {
+        true => from_reader(io::stdin().lock()).context("cannot read standard input"),
+        false => File::open(path)
+            .map_err(anyhow::Error::new)
+            .and_then(from_reader)
+            .with_context(|| format!("cannot read `{}`", path.display())),
+    };
+    read.map_err(|error| BadUsage(error).into())
 }
 
 fn from_reader(reader: impl Read) -> anyhow::Result<Secret> {

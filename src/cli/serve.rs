@@ -117,8 +117,8 @@ pub struct ServeArgs {
     )]
     pub drain_timeout: Duration,
 
-    /// Keep the audit log for DURATION, such as `365d`, at least `1d`; older history is deleted in
-    /// pieces of 64 MiB, the keys stay [default: keep everything]
+    /// Keep the audit log for at least DURATION, `1d` or longer, such as `365d`; older history is
+    /// deleted in whole files of 64 MiB, the keys stay [default: keep everything]
     #[arg(
         long,
         value_name = "DURATION",

@@ -43,10 +43,17 @@ pub fn run(args: StatusArgs) -> anyhow::Result<()> {
 }
 
 pub(crate) fn table(status: v1::GetStatusResponse, now: Timestamp) -> String {
-    let started = status.start_time.as_ref();
+    let time = |time: Option<&prost_types::Timestamp>| {
+        time.map(|time| stamp_and_distance(time, now)).unwrap_or_default()
+    };
+    let pepper = if status.pepper.is_empty() { "none".to_owned() } else { status.pepper };
+    let oldest = match status.oldest_audit_sequence {
+        0 => "no events".to_owned(),
+        oldest => format!("event {oldest}"),
+    };
     Grid::pairs([
         ("version", status.version),
-        ("started", started.map(|time| stamp_and_distance(time, now)).unwrap_or_default()),
+        ("started", time(status.start_time.as_ref())),
         ("store", status.store),
         ("data", status.data_dir),
         ("revision", status.revision.to_string()),
@@ -55,6 +62,10 @@ pub(crate) fn table(status: v1::GetStatusResponse, now: Timestamp) -> String {
         ("policy digest", status.policy_digest),
         ("state digest", status.state_digest),
         ("journal head", status.journal_head),
+        ("audit log from", oldest),
+        ("use known since", time(status.usage_since_time.as_ref())),
+        ("pepper", pepper),
+        ("outdated digests", status.outdated_digest_count.to_string()),
     ])
     .render()
 }

@@ -99,6 +99,22 @@ fn connection_flags_stand_before_or_after_the_command_of_keys() {
 }
 
 #[test]
+fn files_are_verified_without_a_sidecar() {
+    for line in [
+        "octavia-authz audit verify --data-dir d --server unix:/a",
+        "octavia-authz audit --server unix:/a verify --data-dir d",
+        "octavia-authz audit verify --token-file t --data-dir d",
+        "octavia-authz audit --token t verify --data-dir d",
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{line}");
+        assert!(error.to_string().contains("asks a sidecar: pass only one"), "{error}");
+    }
+    parse("octavia-authz audit verify --data-dir d -o json").unwrap();
+    parse("octavia-authz audit verify --server unix:/a --token t").unwrap();
+}
+
+#[test]
 fn a_server_is_a_plain_address_or_a_socket() {
     for (text, expected) in [
         ("http://127.0.0.1:50052", "http://127.0.0.1:50052"),
@@ -205,9 +221,12 @@ fn a_file_that_holds_no_secret_is_refused_without_showing_it() {
     let invalid = [CANARY.as_bytes(), b"\xff"].concat();
     for bytes in [b"" as &[u8], b"\n", long.as_bytes(), &invalid] {
         fs::write(&path, bytes).unwrap();
-        let error = format!("{:?}", secret::from_file(&path).unwrap_err());
-        assert!(!error.contains(CANARY), "{error}");
+        let error = secret::from_file(&path).unwrap_err();
+        assert!(error.is::<BadUsage>(), "{error:?}");
+        assert!(!format!("{error:?} {error:#}").contains(CANARY), "{error}");
     }
+    let missing = secret::from_file(&folder.path().join("none")).unwrap_err();
+    assert!(missing.is::<BadUsage>() && missing.to_string().contains("none`: "), "{missing}");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 //! Everything is UTC. The instant "now" is always handed in, never read here.
 //! Used by the commands and by `output`.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
+
+use crate::expiration::{Expiration, ExpirationError};
 
 #[cfg(test)]
 mod tests;
@@ -18,73 +20,13 @@ const DAY: u64 = 24 * HOUR;
 /// The longest `google.protobuf.Duration`, in milliseconds.
 const LONGEST_ON_WIRE: u64 = 315_576_000_000 * SECOND;
 
-/// When a key expires, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// Never.
-    Lifetime,
-    /// From this instant on.
-    At(Timestamp),
-    /// This long from now.
-    In(Duration),
-}
-
-impl When {
-    /// The wire's expire time, seen from `now`; `None` for lifetime.
-    ///
-    /// # Errors
-    /// The instant lies beyond the year 9999.
-    pub fn expire_time(self, now: Timestamp) -> anyhow::Result<Option<prost_types::Timestamp>> {
-        let instant = match self {
-            When::Lifetime => return Ok(None),
-            When::At(instant) => instant,
-            When::In(length) => now
-                .checked_add(length)
-                .context("the expiration is too far away; write `lifetime` for a key without")?,
-        };
-        Ok(Some(to_wire(instant)))
-    }
-}
-
-impl FromStr for When {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<When> {
-        if text.eq_ignore_ascii_case("lifetime") {
-            return Ok(When::Lifetime);
-        }
-        if is_date(text) {
-            let date: Date = text.parse().context("there is no such day")?;
-            // Valid through that day: expired from the next midnight on.
-            let end = date.tomorrow().context("the day is too far away")?;
-            let end = end.at(0, 0, 0, 0);
-            let end = end.to_zoned_datetime(TimeZone::UTC).context("the day is too far away")?;
-            return Ok(When::At(end.timestamp()));
-        }
-        if let Some(milliseconds) = parse_amount(text, &WHEN_UNITS) {
-            return match milliseconds? {
-                0 => bail!("a key has to be valid for some time"),
-                some => Ok(When::In(Duration::from_millis(some))),
-            };
-        }
-        if let Ok(instant) = text.parse() {
-            return Ok(When::At(instant));
-        }
-        bail!(
-            "write an instant `2027-01-31T12:00:00Z`, a date `2027-01-31` (valid through that \
-             day, UTC), a duration such as `30m`, `12h`, `90d` or `2w`, or `lifetime`"
-        )
-    }
-}
-
-/// Whether `text` has the shape `2027-01-31`. jiff's own dates would take a
-/// time as well, and drop it.
-pub(crate) fn is_date(text: &str) -> bool {
-    text.len() == 10
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            _ => byte.is_ascii_digit(),
-        })
+/// Checks when a key is to expire, and gives the text for the wire, whose reader
+/// takes the same.
+///
+/// # Errors
+/// It is no expiration.
+pub fn parse_expiration(text: &str) -> Result<String, ExpirationError> {
+    text.parse::<Expiration>().map(|_| text.to_owned())
 }
 
 /// The units of a duration until, or since.
@@ -257,21 +199,23 @@ pub fn expiry_words(wire: Option<&prost_types::Timestamp>) -> String {
     wire.map_or_else(|| "lifetime".into(), stamp)
 }
 
+/// To the nearest unit: a fresh `90d` is in 90 days.
 fn distance(instant: Timestamp, now: Timestamp) -> String {
-    let seconds = now.duration_until(instant).as_secs();
-    let apart = seconds.unsigned_abs();
-    let (amount, unit) = match apart {
-        0 => return "now".into(),
-        1..60 => (apart, "second"),
-        60..3_600 => (apart / 60, "minute"),
-        3_600..172_800 => (apart / 3_600, "hour"),
-        172_800..63_072_000 => (apart / 86_400, "day"),
-        _ => (apart / 31_536_000, "year"),
-    };
+    let until = now.duration_until(instant);
+    let apart = until.as_millis().unsigned_abs();
+    let round = |unit: u64| (apart + u128::from(unit / 2)) / u128::from(unit);
+    // The largest amount of each unit but the last.
+    let units =
+        [(SECOND, "second", 59), (MINUTE, "minute", 59), (HOUR, "hour", 47), (DAY, "day", 729)];
+    let fits = units.into_iter().find(|(unit, _, most)| round(*unit) <= *most);
+    let (unit, name, _) = fits.unwrap_or((365 * DAY, "year", 0));
+    let amount = round(unit);
+    if amount == 0 {
+        return "now".into();
+    }
     let plural = if amount == 1 { "" } else { "s" };
-    if seconds > 0 {
-        format!("in {amount} {unit}{plural}")
-    } else {
-        format!("{amount} {unit}{plural} ago")
+    match until.is_negative() {
+        false => format!("in {amount} {name}{plural}"),
+        true => format!("{amount} {name}{plural} ago"),
     }
 }

@@ -28,11 +28,23 @@ pub struct Verification {
     pub last: u64,
     /// The head of the chain behind it.
     pub head: [u8; 32],
-    /// Bytes at the end that were begun and never acknowledged, which is no
-    /// break: a process that is killed leaves them.
+    /// Bytes at the end of a last record that is cut off. No break: a process that
+    /// is killed leaves them. But of a copy nobody knows whether the record was
+    /// acknowledged.
     pub torn: u64,
-    /// The first thing that is broken; `None`: everything is as it was written.
+    /// The first thing that is broken; `None`: the chain is whole in itself.
     pub broken: Option<Broken>,
+    /// Why a chain that is whole in itself is not the one whose head was noted down,
+    /// in words. There is no place to name: all of it may be another.
+    pub other: Option<String>,
+}
+
+impl Verification {
+    /// Whether everything is as it was written, as far as can be known.
+    #[must_use]
+    pub fn valid(&self) -> bool {
+        self.broken.is_none() && self.other.is_none()
+    }
 }
 
 /// A record that is not what it was.
@@ -92,13 +104,19 @@ pub(super) fn verify_to(
     if pass.tail.is_none() && pass.problem.is_none() {
         return Err(VerifyError::Missing(dir.to_owned()));
     }
-    let broken = match &pass.problem {
-        Some(JournalError::Damaged { path, offset, after, problem }) => {
-            Some(diagnosis::of(&journal_dir, path, *offset, *after, *problem)?)
+    let (mut broken, mut other) = (None, None);
+    match (&pass.problem, expected) {
+        (Some(JournalError::Damaged { path, offset, after, problem }), _) => {
+            broken = Some(diagnosis::of(&journal_dir, path, *offset, *after, *problem)?);
         }
-        Some(_) => None,
-        None => cut(&pass, until).or_else(|| compare(&pass, expected?)),
-    };
+        (Some(_), _) => {}
+        (None, expected) => {
+            broken = cut(&pass, until).or_else(|| missing(&pass, expected?.0));
+            if broken.is_none() {
+                other = expected.and_then(|expected| compare(&pass, expected));
+            }
+        }
+    }
     let oldest = pass.index.oldest().unwrap_or(0);
     let (last, head, torn) = match &pass.tail {
         // A journal that a repair made, or that is new, may have no event yet.
@@ -107,7 +125,7 @@ pub(super) fn verify_to(
     };
     match pass.problem {
         Some(error @ (JournalError::Io { .. } | JournalError::Version { .. })) => Err(error.into()),
-        _ => Ok(Verification { first: oldest, last, head, torn, broken }),
+        _ => Ok(Verification { first: oldest, last, head, torn, broken, other }),
     }
 }
 
@@ -134,36 +152,36 @@ fn cut(pass: &Pass, until: Option<u64>) -> Option<Broken> {
     })
 }
 
-/// What is wrong when the head is not the one that was noted down.
-fn compare(pass: &Pass, (sequence, head): (u64, [u8; 32])) -> Option<Broken> {
+/// What is wrong when the log ends before event `sequence`, whose head was noted down.
+fn missing(pass: &Pass, sequence: u64) -> Option<Broken> {
     let tail = pass.tail.as_ref()?;
-    let first = pass.index.oldest().unwrap_or(tail.last);
-    let (first, problem) = match pass.point {
-        Point::Head(found) if found == head => return None,
-        Point::Head(_) => (
-            first,
-            format!(
-                "the head of the chain at record {sequence} is not the one that was noted down: a record up to \
-                 there was changed, and the chain behind it made anew, or the head is of another log"
-            ),
-        ),
-        Point::Inside => (
-            first,
-            format!(
-                "record {sequence} was made durable together with later ones, so no head was ever shown there: the \
-                 chain was made anew, or the sequence number is not the one that stood beside the head"
-            ),
-        ),
-        Point::Unknown if sequence > tail.last => (
-            tail.last + 1,
-            format!("record {sequence} is not there: the log ends with record {}", tail.last),
-        ),
-        Point::Unknown => {
-            (first, format!("record {sequence} is not there: the log begins with record {first}"))
-        }
-    };
-    let last = Some(sequence).filter(|sequence| *sequence >= first);
-    Some(Broken { first, last, file: tail.path.clone(), offset: tail.len, problem })
+    (tail.last < sequence).then(|| Broken {
+        first: tail.last + 1,
+        last: Some(sequence),
+        file: tail.path.clone(),
+        offset: tail.len,
+        problem: format!("record {sequence} is not there: the log ends with record {}", tail.last),
+    })
+}
+
+/// Why the chain, which is whole, is not the one whose head was noted down.
+fn compare(pass: &Pass, (sequence, head): (u64, [u8; 32])) -> Option<String> {
+    let first = pass.index.oldest().unwrap_or(0);
+    match pass.point {
+        Point::Head(found) if found == head => None,
+        Point::Head(_) => Some(format!(
+            "the chain is whole in itself, but its head at record {sequence} is not the one that was noted down: \
+             history was rewritten, or it is the head of another log"
+        )),
+        Point::Inside => Some(format!(
+            "the chain is whole in itself, but it has no head at record {sequence}, which was made durable together \
+             with later ones: history was rewritten, or it is the head of another log"
+        )),
+        Point::Unknown => Some(format!(
+            "the chain is whole in itself, but record {sequence} is not there, so that its head cannot be compared: \
+             the log begins with record {first}"
+        )),
+    }
 }
 
 /// `record 5 was`, `records 5 to 7 were`.

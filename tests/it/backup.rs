@@ -222,7 +222,7 @@ async fn a_restore_refuses_what_it_cannot_believe_and_makes_nothing() {
     fs::create_dir(&to).unwrap();
     fs::write(to.join("mine"), "").unwrap();
     let output = restore(&file, &to, &[]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("is not empty"), "{}", said(&output));
     assert_eq!(fs::read(to.join("mine")).unwrap(), b"");
     let output = restore(&file, &to, &["--check"]);
@@ -244,9 +244,11 @@ async fn a_restore_asks_for_the_pepper_that_the_keys_need() {
     let other = dir.path().join("other");
     fs::write(&other, "another pepper that is long enough").unwrap();
     let to = dir.path().join("restored");
-    for more in [&[][..], &["--pepper-file", path(&other)]] {
+    for more in
+        [&[][..], &["--pepper-file", path(&other)], &["--pepper-file", path(&other), "--check"]]
+    {
         let output = restore(&file, &to, more);
-        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains(&id.to_string()), "{}", said(&output));
         assert!(!to.exists());
     }

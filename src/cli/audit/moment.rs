@@ -8,7 +8,8 @@ use std::{str::FromStr, time::Duration};
 use anyhow::{Context as _, bail};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
-use super::super::time::{WHEN_UNITS, is_date, parse_amount, to_wire};
+use super::super::time::{WHEN_UNITS, parse_amount, to_wire};
+use crate::expiration::is_date;
 
 /// The first instant of a period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::super::{
     output::{Grid, json, plain},
     time::{expiry_words, stamp},
 };
-use crate::pb::v1::{ApiKey, AuditEvent, KeySecret};
+use crate::pb::v1::{ApiKey, AuditEvent, AuditEventKind, KeySecret};
 
 /// Events, one a line.
 pub(super) fn rows(events: &[AuditEvent]) -> String {
@@ -56,9 +56,26 @@ fn what(event: &AuditEvent) -> String {
         (Some(key), None) => format!("was {}", about(key)),
         (Some(before), Some(after)) => {
             let changes = changes(before, after);
-            if changes.is_empty() { "unchanged".to_owned() } else { changes.join(", ") }
+            match (changes.is_empty(), event.kind()) {
+                (false, _) => changes.join(", "),
+                (true, AuditEventKind::Redigest) => redigested(after),
+                (true, _) => "unchanged".to_owned(),
+            }
         }
         (None, None) => String::new(),
+    }
+}
+
+/// A digest made anew by the same scheme, from one pepper to another. Which secret's
+/// it is stands in no field, so of several all that it can be are named.
+fn redigested(key: &ApiKey) -> String {
+    let keyed = key.secrets.iter().filter(|secret| secret.digest_scheme == "blake3-keyed");
+    let mut numbers: Vec<u32> = keyed.map(|secret| secret.number).collect();
+    numbers.sort_unstable();
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    match numbers.is_empty() {
+        true => "digest made anew".to_owned(),
+        false => format!("secret {}: digest made anew", numbers.join(" or ")),
     }
 }
 
@@ -122,7 +139,7 @@ fn secrets(before: &ApiKey, after: &ApiKey) -> Vec<String> {
             }
             (Some(before), Some(after)) if before.digest_scheme != after.digest_scheme => {
                 let (before, after) = (before.digest_scheme, after.digest_scheme);
-                changes.push(format!("secret {number} digest: {before} → {after}"));
+                changes.push(format!("secret {number}: digest made anew ({before} → {after})"));
             }
             _ => {}
         }

@@ -9,6 +9,10 @@ use super::{
 };
 use crate::pb::v1::{ApiKey, AuditEvent, AuditEventKind, AuditRefusal, KeySecret, KeyStatus};
 
+fn secret(number: u32) -> KeySecret {
+    KeySecret { number, digest_scheme: "blake3".into(), ..Default::default() }
+}
+
 fn key() -> ApiKey {
     ApiKey {
         id: "Yt5Bq0cVn2".into(),
@@ -16,7 +20,7 @@ fn key() -> ApiKey {
         role: "writer".into(),
         team: "a".into(),
         status: KeyStatus::Active.into(),
-        secrets: vec![KeySecret { number: 1, ..Default::default() }],
+        secrets: vec![secret(1)],
         ..Default::default()
     }
 }
@@ -59,9 +63,26 @@ fn a_line_says_in_words_what_has_changed() {
          labels: - → env=prod",
     );
     other = key();
-    other.secrets.insert(0, KeySecret { number: 2, ..Default::default() });
+    other.secrets.insert(0, secret(2));
     says(&event(Some(key()), Some(other.clone())), "secret 2 made");
     says(&event(Some(other), Some(key())), "secret 2 dropped");
+    let keyed =
+        |number| KeySecret { number, digest_scheme: "blake3-keyed".into(), ..secret(number) };
+    other = ApiKey { secrets: vec![keyed(1)], ..key() };
+    says(
+        &event(Some(key()), Some(other.clone())),
+        "secret 1: digest made anew (blake3 → blake3-keyed)",
+    );
+    for (secrets, what) in [
+        (vec![keyed(2), secret(1)], "secret 2: digest made anew"),
+        (vec![keyed(2), keyed(1)], "secret 1 or 2: digest made anew"),
+    ] {
+        other.secrets = secrets;
+        let mut redigest = event(Some(other.clone()), Some(other.clone()));
+        redigest.kind = AuditEventKind::Redigest.into();
+        let line = show::line(&redigest);
+        assert!(line.ends_with(&format!("  {what}")), "{line}");
+    }
     let refusal = |unlisted_count| AuditRefusal { code: 7, message: "no\n".into(), unlisted_count };
     let mut refused = event(None, None);
     refused.refusal = Some(refusal(0));

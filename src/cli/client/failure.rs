@@ -110,9 +110,7 @@ fn meaning(code: Code) -> (&'static str, &'static str) {
         Code::Unauthenticated => {
             ("the token is not accepted", "pass another one with --token-file")
         }
-        Code::Aborted => {
-            ("somebody else has changed it", "read it again and repeat with its new etag")
-        }
+        Code::Aborted => ("somebody else was faster", ""),
         Code::ResourceExhausted => ("the sidecar has no room for this", ""),
         Code::Unavailable => ("the sidecar cannot answer now", "try again"),
         Code::DeadlineExceeded => {

@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-
 use super::{
     super::{
         client::{AdminArgs, block_on},
         named::{Named, distinct},
-        time::When,
+        time::parse_expiration,
     },
     connect,
     key_file::KeyFile,
@@ -45,9 +43,9 @@ pub struct CreateArgs {
 
     /// Let the key expire WHEN: an instant `2027-01-31T12:00:00Z`, a date
     /// `2027-01-31` (valid through that day, UTC), a duration `30m`, `12h`,
-    /// `90d` or `2w` from now, or `lifetime` for never
-    #[arg(long, value_name = "WHEN", default_value = "lifetime")]
-    pub expires: When,
+    /// `90d` or `2w` from now, or `lifetime` for never [default: lifetime]
+    #[arg(long, value_name = "WHEN", value_parser = parse_expiration)]
+    pub expires: Option<String>,
 
     /// Make the key belong to TEAM [default: the caller's team; `default` for
     /// the operator token]
@@ -84,7 +82,7 @@ pub struct CreateArgs {
 
 /// Creates the key.
 pub(super) fn run(args: CreateArgs, admin: &AdminArgs) -> anyhow::Result<()> {
-    let (request, key_out) = request(args, Timestamp::now())?;
+    let (request, key_out) = request(args)?;
     block_on(async {
         let (connection, mut keys) = connect(admin).await?;
         // Before the call: a key whose text has nowhere to go is lost.
@@ -104,7 +102,6 @@ pub(super) fn run(args: CreateArgs, admin: &AdminArgs) -> anyhow::Result<()> {
 
 pub(super) fn request(
     args: CreateArgs,
-    now: Timestamp,
 ) -> anyhow::Result<(v1::CreateApiKeyRequest, Option<PathBuf>)> {
     let status = match args.inactive {
         true => v1::KeyStatus::Inactive,
@@ -114,14 +111,14 @@ pub(super) fn request(
         name: args.name,
         service: args.service.unwrap_or_default(),
         role: args.role,
-        expire_time: args.expires.expire_time(now)?,
+        expire_time: None,
         status: status.into(),
         team: args.team.unwrap_or_default(),
         grants: args.grants,
         subject: args.subject.unwrap_or_default(),
         description: args.description.unwrap_or_default(),
         labels: distinct("label", args.labels)?,
-        expiration: String::new(),
+        expiration: args.expires.unwrap_or_default(),
     };
     Ok((request, args.key_out))
 }

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Error};
-use jiff::Timestamp;
 
 use super::{
     super::{
@@ -22,7 +21,10 @@ use super::{
     },
     connect,
 };
-use crate::pb::v1;
+use crate::{
+    clock::{Clock, Timestamp},
+    pb::v1,
+};
 use messages::Messages;
 use source::Source;
 
@@ -90,7 +92,7 @@ const PROBLEMS: usize = 20;
 
 /// Imports the keys.
 pub(super) fn run(args: ImportArgs, admin: &AdminArgs) -> anyhow::Result<Outcome> {
-    let now = Timestamp::now();
+    let now = Clock::System.now();
     let mut source = Source::open(&args.file)?;
     let total = check(&mut source, &args.file, now)?;
     let reply = match total {
@@ -122,6 +124,10 @@ pub(super) fn check(source: &mut Source, file: &Path, now: Timestamp) -> anyhow:
             wrong += 1;
             if problems.len() < PROBLEMS {
                 problems.push(format!("\n  line {number}: {problem}"));
+            }
+            // What else it holds are no lines of its own.
+            if total == 1 && line::is_array(&text) {
+                break;
             }
         }
     }

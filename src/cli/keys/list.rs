@@ -58,8 +58,9 @@ pub struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     pub name_contains: Option<String>,
 
-    /// List only keys not used for at least DURATION: `12h`, `90d` or `2w`; a key
-    /// that was never used counts from its creation [default: all]
+    /// List only keys not used for at least DURATION: `12h`, `90d` or `2w`; only
+    /// time counts since which use is known, so not before a key is here, nor
+    /// before a restore [default: all]
     #[arg(long, value_name = "DURATION", value_parser = parse_length)]
     pub unused_for: Option<Duration>,
 

@@ -118,7 +118,8 @@ pub(super) fn table(key: &v1::ApiKey, now: Timestamp) -> String {
         pairs.push(("imported", stamped(&key.import_time)));
     }
     for secret in &key.secrets {
-        let mut line = secret.hint.clone();
+        // A key may be imported without one.
+        let mut line = if secret.hint.is_empty() { "-".into() } else { secret.hint.clone() };
         if secret.number != 0 {
             line.push_str(&format!(", number {}", secret.number));
         }

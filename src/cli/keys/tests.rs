@@ -31,7 +31,7 @@ fn keys(line: &str) -> KeysCommand {
 
 fn update(line: &str) -> anyhow::Result<v1::UpdateApiKeyRequest> {
     match keys(&format!("update Yt5Bq0cVn2{line}")) {
-        KeysCommand::Update(args) => update::request(args, now()),
+        KeysCommand::Update(args) => update::request(args),
         other => panic!("{other:?}"),
     }
 }
@@ -73,7 +73,7 @@ fn create_sends_what_was_given_and_leaves_defaults_to_the_sidecar() {
     let KeysCommand::Create(args) = keys("create --name a --role admin") else {
         panic!("not create");
     };
-    let (request, key_out) = create::request(args, now()).unwrap();
+    let (request, key_out) = create::request(args).unwrap();
     let plain = v1::CreateApiKeyRequest {
         name: "a".into(),
         role: "admin".into(),
@@ -87,9 +87,8 @@ fn create_sends_what_was_given_and_leaves_defaults_to_the_sidecar() {
     ) else {
         panic!("not create");
     };
-    let (request, _) = create::request(args, now()).unwrap();
-    let expires = request.expire_time.unwrap();
-    assert_eq!(expires.seconds, now().as_second() + 3_600);
+    let (request, _) = create::request(args).unwrap();
+    assert_eq!((request.expire_time, request.expiration.as_str()), (None, "1h"));
     assert_eq!(request.status(), v1::KeyStatus::Inactive);
     assert_eq!(request.grants, ["x.y", "z.z"]);
     assert_eq!(request.labels["k"], "v");
@@ -107,6 +106,7 @@ fn update_names_what_was_given_and_nothing_else() {
     let request = update(" --expires lifetime --if-etag e1").unwrap();
     assert_eq!(request.update_mask.unwrap().paths, ["expire_time"]);
     assert_eq!(request.api_key.unwrap().expire_time, None);
+    assert_eq!(request.expiration, "lifetime");
     assert_eq!(request.etag, "e1");
 }
 

@@ -10,7 +10,7 @@ use super::{
         client::{AdminArgs, block_on},
         named::{Named, distinct},
         output::{self, Format, json},
-        time::When,
+        time::parse_expiration,
     },
     changes, connect, get,
     key_id::KeyIdParser,
@@ -53,8 +53,8 @@ pub struct UpdateArgs {
     /// Let the key expire WHEN: an instant `2027-01-31T12:00:00Z`, a date
     /// `2027-01-31` (valid through that day, UTC), a duration `30m`, `12h`,
     /// `90d` or `2w` from now, or `lifetime` for never [default: unchanged]
-    #[arg(long, value_name = "WHEN")]
-    pub expires: Option<When>,
+    #[arg(long, value_name = "WHEN", value_parser = parse_expiration)]
+    pub expires: Option<String>,
 
     /// Make SUBJECT the owner of what the key creates; empty makes it the key's
     /// id [default: unchanged]
@@ -96,7 +96,7 @@ pub struct SwitchArgs {
 
 /// Changes the key, or shows what that would do.
 pub(super) fn run(args: UpdateArgs, admin: &AdminArgs) -> anyhow::Result<()> {
-    let request = request(args, Timestamp::now())?;
+    let request = request(args)?;
     if request.dry_run {
         return dry_run(request, admin);
     }
@@ -183,7 +183,7 @@ async fn send(
 }
 
 /// The wire's request: the mask names what was given.
-pub(super) fn request(args: UpdateArgs, now: Timestamp) -> anyhow::Result<v1::UpdateApiKeyRequest> {
+pub(super) fn request(args: UpdateArgs) -> anyhow::Result<v1::UpdateApiKeyRequest> {
     let mut changes = v1::ApiKey::default();
     let mut paths = Vec::new();
     let mut text = |path: &'static str, field: &mut String, given: Option<String>| {
@@ -204,8 +204,7 @@ pub(super) fn request(args: UpdateArgs, now: Timestamp) -> anyhow::Result<v1::Up
         changes.labels = distinct("label", args.labels)?;
         paths.push("labels");
     }
-    if let Some(expires) = args.expires {
-        changes.expire_time = expires.expire_time(now)?;
+    if args.expires.is_some() {
         paths.push("expire_time");
     }
     if paths.is_empty() {
@@ -219,8 +218,8 @@ pub(super) fn request(args: UpdateArgs, now: Timestamp) -> anyhow::Result<v1::Up
         api_key: Some(changes),
         update_mask: Some(mask(paths)),
         etag: args.if_etag.unwrap_or_default(),
+        expiration: args.expires.unwrap_or_default(),
         dry_run: args.dry_run,
-        ..Default::default()
     })
 }
 

@@ -164,6 +164,12 @@ pub(crate) struct Status<'a> {
     journal_head: &'a str,
     data_dir: &'a str,
     cached_keys: u64,
+    /// Empty: none.
+    pepper: &'a str,
+    outdated_digest_count: u64,
+    /// 0: there are no events.
+    oldest_audit_sequence: u64,
+    usage_since_time: Option<String>,
 }
 
 impl<'a> From<&'a v1::GetStatusResponse> for Status<'a> {
@@ -179,6 +185,10 @@ impl<'a> From<&'a v1::GetStatusResponse> for Status<'a> {
             journal_head: &status.journal_head,
             data_dir: &status.data_dir,
             cached_keys: status.cached_keys,
+            pepper: &status.pepper,
+            outdated_digest_count: status.outdated_digest_count,
+            oldest_audit_sequence: status.oldest_audit_sequence,
+            usage_since_time: status.usage_since_time.as_ref().map(exact),
         }
     }
 }

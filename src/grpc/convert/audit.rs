@@ -147,7 +147,8 @@ fn event(event: &Event) -> AuditEvent {
 /// What a verification found.
 pub fn verification(found: &Verification) -> AuditVerification {
     let mut verification = AuditVerification {
-        valid: found.broken.is_none(),
+        valid: found.valid(),
+        problem: found.other.clone().unwrap_or_default(),
         first_sequence: found.first,
         last_sequence: found.last,
         head: hex(&found.head),

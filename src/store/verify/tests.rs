@@ -49,13 +49,23 @@ fn a_whole_log_is_valid_and_goes_through_its_heads() {
     assert_eq!((found.first, found.last, found.head), (1, 20, heads[10]));
     assert_eq!((found.torn, found.broken), (0, None));
     for (record, head) in (0u64..).zip(&heads) {
-        assert_eq!(check(&dir, Some((record * 2, *head))).broken, None);
-        assert!(check(&dir, Some((record * 2, [1; 32]))).broken.is_some());
+        assert!(check(&dir, Some((record * 2, *head))).valid());
+        let other = check(&dir, Some((record * 2, [1; 32])));
+        assert_eq!((other.broken.as_ref(), other.valid()), (None, false));
+        let words =
+            format!("whole in itself, but its head at record {} is not the one", record * 2);
+        assert!(other.other.as_ref().unwrap().contains(&words), "{other:?}");
+        assert_eq!((other.last, other.head), (20, heads[10]));
     }
-    let problem = |at| check(&dir, Some((at, heads[1]))).broken.unwrap().problem;
-    assert!(problem(3).contains("together with later ones"), "{}", problem(3));
-    assert!(problem(21).contains("not there: the log ends with record 20"), "{}", problem(21));
-    assert!(problem(u64::MAX).contains("not there"));
+    let other = check(&dir, Some((3, heads[1]))).other.unwrap();
+    assert!(other.contains("together with later ones"), "{other}");
+    for at in [21, u64::MAX] {
+        let found = check(&dir, Some((at, heads[1])));
+        assert_eq!(found.other, None);
+        let broken = found.broken.unwrap();
+        assert_eq!((broken.first, broken.last), (21, Some(at)));
+        assert!(broken.problem.contains("not there: the log ends with record 20"), "{broken:?}");
+    }
 }
 
 #[test]

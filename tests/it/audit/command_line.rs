@@ -1,6 +1,7 @@
 //! The `audit` commands against a real sidecar.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
     process::Stdio,
 };
@@ -96,8 +97,38 @@ async fn a_verification_is_asked_of_the_sidecar_or_of_the_files() {
     assert_eq!(run(admin(&sidecar, &with_head)).with(0), asked);
     let other = format!("1:{}", "0".repeat(64));
     let broken = run(admin(&sidecar, &["audit", "verify", "--head", &other])).with(1);
-    assert!(broken.starts_with("broken: the head of the chain at record 1"), "{broken}");
+    assert!(
+        broken.starts_with(
+            "not valid: the chain is whole in itself, but its head at record 1 is not the one that was noted down: \
+             history was rewritten, or it is the head of another log\nwhole in itself: 1 event, 1 to 1\nhead: 1:"
+        ),
+        "{broken}"
+    );
+    assert!(!broken.contains("first broken") && !broken.contains("at byte"), "{broken}");
     run(admin(&sidecar, &["audit", "verify", "--head", "1:abc"])).refused(2);
+
+    // The last bytes of a copy were acknowledged: only the head shows it.
+    let copy = tempfile::TempDir::new().unwrap();
+    let journal = copy.path().join("journal");
+    fs::create_dir(&journal).unwrap();
+    let name = "journal/00000000000000000001.journal";
+    let bytes = fs::read(sidecar.dir().join(name)).unwrap();
+    fs::write(copy.path().join(name), &bytes[..bytes.len() - 5]).unwrap();
+    let torn = |more: &[&str]| {
+        let mut command = program();
+        command.args(["audit", "verify", "--data-dir"]).arg(copy.path()).args(more);
+        run(command)
+    };
+    let said = torn(&[]).with(0);
+    assert!(
+        said.contains("note: the last record is cut off, ") && said.contains("--head"),
+        "{said}"
+    );
+    let said = torn(&["--head", head]).with(1);
+    assert!(
+        said.starts_with("broken: record 1 is not there: the log ends with record 0"),
+        "{said}"
+    );
 
     let mut command = program();
     command.args(["audit", "verify", "--data-dir", "/nonexistent"]);

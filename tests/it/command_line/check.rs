@@ -58,8 +58,8 @@ async fn a_key_comes_from_a_file_standard_input_or_the_environment() {
 
     let none = run(asks(&sidecar, &["check", "articles.create"])).refused(2);
     assert!(none.contains("OCTAVIA_API_KEY"), "{none}");
-    assert!(run(from("/no/such/file")).refused(1).contains("cannot read `/no/such/file`"));
-    assert!(run_with(from("-"), "").refused(1).contains("empty"));
+    assert!(run(from("/no/such/file")).refused(2).contains("cannot read `/no/such/file`"));
+    assert!(run_with(from("-"), "").refused(2).contains("empty"));
     assert!(run(asks(&sidecar, &["check"])).refused(2).contains("<ACTION>"));
     sidecar.finish().await;
 }

@@ -64,8 +64,15 @@ async fn status_and_health_say_how_it_is() {
     assert_eq!((&status["revision"], &status["key_count"]), (&json!(1), &json!(1)));
     assert_eq!(status["store"], "embedded");
     assert!(sidecar.log().contains(status["policy_digest"].as_str().unwrap()));
+    assert_eq!((&status["pepper"], &status["outdated_digest_count"]), (&json!(""), &json!(0)));
+    assert_eq!(status["oldest_audit_sequence"], 1);
+    assert!(status["usage_since_time"].as_str().unwrap().ends_with('Z'), "{status}");
     let table = run(admin(&sidecar, &["status"])).with(0);
     assert!(table.contains("policy digest:") && table.contains("revision:"), "{table}");
+    for line in ["pepper:            none", "outdated digests:  0", "audit log from:    event 1"] {
+        assert!(table.contains(line), "{table}");
+    }
+    assert!(table.contains("use known since:   20"), "{table}");
 
     assert_eq!(run(asks(&sidecar, &["health"])).with(0), "SERVING\n");
     assert_eq!(

@@ -5,7 +5,6 @@
 
 use std::{collections::HashMap, fmt, marker::PhantomData};
 
-use jiff::Timestamp;
 use prost::Message as _;
 use serde::{
     Deserialize, Deserializer,
@@ -13,13 +12,12 @@ use serde::{
 };
 
 use super::{
-    super::super::{
-        output::plain,
-        time::{When, parse_instant},
-    },
+    super::super::{output::plain, time::parse_instant},
     messages::MOST_BYTES,
 };
 use crate::{
+    clock::Timestamp,
+    expiration::Expiration,
     pb::v1::{self, imported_key::Digest},
     token::KeyId,
 };
@@ -32,6 +30,16 @@ const FIELDS: &str = "name, role, service, team, grants, expire_time, expiration
 /// # Errors
 /// What is wrong with the line, and with which of its fields.
 pub(in super::super) fn key(line: &[u8], now: Timestamp) -> Result<v1::ImportedKey, String> {
+    if line.starts_with(b"\xef\xbb\xbf") {
+        return Err(
+            "begins with a byte order mark (BOM); save the file as UTF-8 without one".into()
+        );
+    }
+    if is_array(line) {
+        return Err("write one object a line (JSON Lines), not a JSON array; \
+                    `jq -c '.[]'` makes one of the other"
+            .into());
+    }
     let Pairs(fields) = serde_json::from_slice::<Pairs<Given>>(line).map_err(|error| {
         // serde's own words might show a value.
         match error.classify() {
@@ -50,6 +58,11 @@ pub(in super::super) fn key(line: &[u8], now: Timestamp) -> Result<v1::ImportedK
         builder.take(name, value, now).map_err(at)?;
     }
     builder.finish()
+}
+
+/// Whether an array begins on the line: then it holds keys in another form.
+pub(in super::super) fn is_array(line: &[u8]) -> bool {
+    line.trim_ascii_start().starts_with(b"[")
 }
 
 /// The key so far, and what is not one field of it.
@@ -141,8 +154,12 @@ fn instant(text: &str) -> Result<prost_types::Timestamp, String> {
 }
 
 fn expiration(text: &str, now: Timestamp) -> Result<Option<prost_types::Timestamp>, String> {
-    let when = text.parse::<When>().map_err(|error| format!("{error:#}"))?;
-    when.expire_time(now).map_err(|error| format!("{error:#}"))
+    let resolved = text.parse::<Expiration>().and_then(|expiration| expiration.resolve(now));
+    let instant = resolved.map_err(|error| error.to_string())?;
+    Ok(instant.map(|instant| prost_types::Timestamp {
+        seconds: instant.0.div_euclid(1_000),
+        nanos: i32::try_from(instant.0.rem_euclid(1_000) * 1_000_000).unwrap_or(0),
+    }))
 }
 
 fn digest(text: &str) -> Result<String, String> {

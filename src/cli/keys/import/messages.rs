@@ -3,11 +3,10 @@
 //! INVARIANT: each is within the API's limits of keys and bytes, and holds at
 //! least one key. Used by `import`.
 
-use jiff::Timestamp;
 use prost::{Message as _, encoding::message};
 
 use super::{line, source::Lines};
-use crate::pb::v1;
+use crate::{clock::Timestamp, pb::v1};
 
 /// The most keys in a message; the API takes 1000.
 const MOST_KEYS: usize = 500;

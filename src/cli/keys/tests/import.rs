@@ -4,14 +4,18 @@ use std::{collections::HashMap, fmt::Write as _, fs, path::Path};
 
 use prost::Message as _;
 
-use super::{
-    super::{
-        super::BadUsage,
-        import::{self, line, messages::Messages, source::Source},
-    },
-    now,
+use super::super::{
+    super::BadUsage,
+    import::{self, line, messages::Messages, source::Source},
 };
-use crate::pb::v1::{self, imported_key::Digest};
+use crate::{
+    clock::Timestamp,
+    pb::v1::{self, imported_key::Digest},
+};
+
+fn instant() -> Timestamp {
+    Timestamp(1_795_435_200_000)
+}
 
 fn hex() -> String {
     "9F86d081".repeat(8)
@@ -23,7 +27,7 @@ fn with(more: &str) -> String {
 }
 
 fn problem(line: &str) -> String {
-    line::key(line.as_bytes(), now()).unwrap_err()
+    line::key(line.as_bytes(), instant()).unwrap_err()
 }
 
 fn source(text: &str) -> (tempfile::TempDir, Source) {
@@ -35,7 +39,7 @@ fn source(text: &str) -> (tempfile::TempDir, Source) {
 
 #[test]
 fn a_line_takes_every_field_of_the_api() {
-    let plain = line::key(with("").as_bytes(), now()).unwrap();
+    let plain = line::key(with("").as_bytes(), instant()).unwrap();
     let expected = v1::ImportedKey {
         name: "web".into(),
         role: "writer".into(),
@@ -44,7 +48,7 @@ fn a_line_takes_every_field_of_the_api() {
     };
     assert_eq!(plain, expected);
     let nothing = with(r#","team":null,"expire_time":null,"grants":null,"blake3":null"#);
-    assert_eq!(line::key(nothing.as_bytes(), now()).unwrap(), expected);
+    assert_eq!(line::key(nothing.as_bytes(), instant()).unwrap(), expected);
 
     let all = format!(
         r#"{{"name":"web","role":"writer","blake3":"{}","service":"shop","team":"t",
@@ -53,22 +57,22 @@ fn a_line_takes_every_field_of_the_api() {
             "create_time":"2026-01-01T00:00:00Z","last_used_time":"2026-02-01T00:00:00Z"}}"#,
         hex()
     );
-    let key = line::key(all.as_bytes(), now()).unwrap();
+    let key = line::key(all.as_bytes(), instant()).unwrap();
     assert_eq!((key.service.as_str(), key.team.as_str()), ("shop", "t"));
     assert_eq!((key.grants.len(), key.status()), (2, v1::KeyStatus::Inactive));
     assert_eq!((key.subject.as_str(), key.description.as_str()), ("ana", "d"));
     assert_eq!((key.id.as_str(), key.hint.as_str()), ("Yt5Bq0cVn2", "…abcd"));
     assert_eq!(key.labels, HashMap::from([("env".into(), "prod".into())]));
-    assert_eq!(key.expire_time.unwrap().seconds, now().as_second() + 3_600);
+    assert_eq!(key.expire_time.unwrap().seconds, instant().0 / 1_000 + 3_600);
     assert_eq!(key.create_time.unwrap().seconds, 1_767_225_600);
     assert_eq!(key.last_used_time.unwrap().seconds, 1_769_904_000);
     assert_eq!(key.digest, Some(Digest::Blake3(hex().to_lowercase())));
 
     let day = with(r#","expiration":"2027-01-31""#);
-    let day = line::key(day.as_bytes(), now()).unwrap();
+    let day = line::key(day.as_bytes(), instant()).unwrap();
     assert_eq!(day.expire_time.unwrap().seconds, 1_801_440_000, "through that day");
     let life = with(r#","expiration":"lifetime""#);
-    assert_eq!(line::key(life.as_bytes(), now()).unwrap().expire_time, None);
+    assert_eq!(line::key(life.as_bytes(), instant()).unwrap().expire_time, None);
 }
 
 #[test]
@@ -105,7 +109,9 @@ fn a_line_that_is_no_key_names_the_field() {
             "field `sha256`: must be 64 hexadecimal digits",
         ),
         (r#""octv_canary""#.into(), "not a JSON object"),
-        (r#"["octv_canary"]"#.into(), "not a JSON object"),
+        (r#" ["octv_canary"]"#.into(), "write one object a line (JSON Lines), not a JSON array"),
+        ("[".into(), "write one object a line (JSON Lines), not a JSON array"),
+        (format!("\u{feff}{}", with("")), "begins with a byte order mark (BOM)"),
         (r#"{"name":"octv_canary""#.into(), "not valid JSON, at column"),
         ("octv_canary".into(), "not valid JSON, at column 1"),
         (with(&format!(r#","description":"{}""#, "x".repeat(120_000))), "the key is too large"),
@@ -121,7 +127,7 @@ fn a_file_is_checked_whole_and_says_which_lines_are_wrong() {
     let text = format!("{}\n\n{{}}\r\n{}\n5\n", with(""), with(""));
     let (folder, mut file) = source(&text);
     let path = folder.path().join("keys.jsonl");
-    let error = import::check(&mut file, &path, now()).unwrap_err();
+    let error = import::check(&mut file, &path, instant()).unwrap_err();
     assert!(error.is::<BadUsage>());
     let said = error.to_string();
     assert!(said.contains("keys.jsonl` cannot be imported, and nothing was sent:\n"), "{said}");
@@ -129,12 +135,17 @@ fn a_file_is_checked_whole_and_says_which_lines_are_wrong() {
     assert!(said.ends_with("\n  line 5: not a JSON object"), "{said}");
 
     let (_folder, mut file) = source(&"5\n".repeat(25));
-    let said = import::check(&mut file, Path::new("-"), now()).unwrap_err().to_string();
+    let said = import::check(&mut file, Path::new("-"), instant()).unwrap_err().to_string();
     assert!(said.starts_with("standard input cannot be imported"), "{said}");
     assert!(said.ends_with("\n  line 20: not a JSON object\n  … and 5 lines more"), "{said}");
 
+    let (_folder, mut file) = source("\n[\n  {\n  }\n]\n");
+    let said = import::check(&mut file, Path::new("-"), instant()).unwrap_err().to_string();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(said.contains("\n  line 2: write one object a line"), "{said}");
+
     let (_folder, mut file) = source(&"x".repeat(2 << 20));
-    let said = import::check(&mut file, &path, now()).unwrap_err().to_string();
+    let said = import::check(&mut file, &path, instant()).unwrap_err().to_string();
     assert!(said.starts_with("line 1 of `"), "{said}");
     assert!(said.contains("is longer than any key"), "{said}");
 }
@@ -150,9 +161,9 @@ fn a_file_is_sent_in_messages_within_the_limits() {
         writeln!(text, "{}\n", with(&more).replace("web", &format!("key {at}"))).unwrap();
     }
     let (folder, mut file) = source(&text);
-    let total = import::check(&mut file, &folder.path().join("keys.jsonl"), now()).unwrap();
+    let total = import::check(&mut file, &folder.path().join("keys.jsonl"), instant()).unwrap();
     assert_eq!(total, 1_234);
-    let messages: Vec<_> = Messages::new(file.again().unwrap(), true, now()).collect();
+    let messages: Vec<_> = Messages::new(file.again().unwrap(), true, instant()).collect();
     let mut names = Vec::new();
     for message in messages {
         let message = message.unwrap();

@@ -80,10 +80,13 @@ pub(crate) struct Verification<'a> {
     broken_sequence: u64,
     broken_file: &'a str,
     broken_offset: u64,
+    /// What is left of a last record that is cut off; of a sidecar's own log 0.
+    torn_bytes: u64,
 }
 
-impl<'a> From<&'a v1::AuditVerification> for Verification<'a> {
-    fn from(found: &'a v1::AuditVerification) -> Verification<'a> {
+impl<'a> Verification<'a> {
+    /// What was found, and how many bytes of a last record are left.
+    pub(crate) fn new(found: &'a v1::AuditVerification, torn_bytes: u64) -> Verification<'a> {
         Verification {
             valid: found.valid,
             first_sequence: found.first_sequence,
@@ -93,6 +96,7 @@ impl<'a> From<&'a v1::AuditVerification> for Verification<'a> {
             broken_sequence: found.broken_sequence,
             broken_file: &found.broken_file,
             broken_offset: found.broken_offset,
+            torn_bytes,
         }
     }
 }
