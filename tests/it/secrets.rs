@@ -30,6 +30,10 @@ use tonic::{
 
 use crate::sidecar::{Sidecar, connect};
 
+/// All that we say, and what others say but for sled: its own tracing of its
+/// threads' ends can abort the process.
+const LOG_LEVEL: &str = "trace,sled=info";
+
 const PEPPER: &str = "canary-pepper-Xq7vT2mZ9sLw4KdR8nBy";
 
 type Client = InterceptedService<Channel, Headers>;

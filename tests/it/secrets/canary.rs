@@ -11,7 +11,7 @@ use sha2::Digest as _;
 use tempfile::TempDir;
 
 use super::{
-    Canaries, Headers, PEPPER, Target, commands, files,
+    Canaries, Headers, LOG_LEVEL, PEPPER, Target, commands, files,
     walk::{Said, right_calls, wrong_admin_calls, wrong_questions},
 };
 use crate::{
@@ -127,7 +127,7 @@ async fn secrets_are_in_no_answer_no_log_no_event_and_no_file_but_their_own() {
     let dir = temporary.path().join("data");
     let pepper = temporary.path().join("pepper");
     fs::write(&pepper, PEPPER).unwrap();
-    let args = ["--log-level", "trace", "--pepper-file", pepper.to_str().unwrap()];
+    let args = ["--log-level", LOG_LEVEL, "--pepper-file", pepper.to_str().unwrap()];
     let sidecar = Sidecar::start_on(&dir, &args);
     let target = Target::of(&sidecar);
     let world = World::of(&target, sidecar.operator_token()).await;

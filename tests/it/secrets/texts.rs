@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{
-    PEPPER, Target,
+    LOG_LEVEL, PEPPER, Target,
     canary::{Leaks, World},
 };
 use crate::command_line::program;
@@ -33,7 +33,7 @@ async fn secrets_are_not_in_a_log_of_text_either() {
     fs::write(path("pepper"), PEPPER).unwrap();
     let [listen, admin_listen] = ["a", "b"].map(|name| format!("unix:{}", path(name)));
     let mut command = program();
-    command.args(["serve", "--log-format", "text", "--log-level", "trace"]);
+    command.args(["serve", "--log-format", "text", "--log-level", LOG_LEVEL]);
     command.args(["--listen", &listen, "--admin-listen", &admin_listen]);
     command.args(["--data-dir", &path("data"), "--pepper-file", &path("pepper")]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

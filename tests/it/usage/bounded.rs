@@ -54,7 +54,6 @@ async fn calls_on_a_thousand_keys_write_at_most_a_thousand_rows_a_flush_however_
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     let keyring =
         Keyring::new(store.clone(), policy.clone(), digester.clone(), usage.clone(), clock.clone());
-    let keyring = keyring.unwrap();
     let mut creating = JoinSet::new();
     for _ in 0..KEYS {
         let new = NewKey { name: "a key".into(), role: "writer".into(), ..NewKey::default() };
