@@ -60,8 +60,18 @@ pub struct Rotated {
     pub key: KeyRecord,
     /// The text of its new secret, which nobody can get again.
     pub token: Token,
-    /// Secrets that were accepted before and are not any more.
-    pub dropped: Vec<SecretRecord>,
+    /// Secrets that were accepted before and are not any more, and when each was last
+    /// used.
+    pub dropped: Vec<(SecretRecord, Option<Timestamp>)>,
+}
+
+/// A key that is no more.
+#[derive(Debug)]
+pub struct Revoked {
+    /// The key as it was.
+    pub key: KeyRecord,
+    /// How it was used, and since when that is known; `None`: that could not be read.
+    pub usage: Option<(KeyUsage, Timestamp)>,
 }
 
 /// A key that was changed, or would be.
@@ -356,6 +366,7 @@ impl Keyring {
         etag: String,
     ) -> Result<Rotated, KeyringError> {
         let id = key_id(id)?;
+        let usage = self.usage.of(id).unwrap_or_default();
         let token = Token::generate(id)?;
         let secret = SecretRecord::new(&token, 0, &self.digester, self.clock.now());
         let attempt = Attempt { caller, right: "api_keys.rotate", kind: ChangeKind::Rotate, id };
@@ -384,8 +395,12 @@ impl Keyring {
         let is_there =
             |secret: &SecretRecord| key.secrets.iter().any(|kept| kept.number == secret.number);
         let before = committed.before.map(|before| before.secrets).unwrap_or_default();
-        let dropped =
-            before.into_iter().filter(|secret| was_live(secret) && !is_there(secret)).collect();
+        let dropped = before.into_iter().filter(|secret| was_live(secret) && !is_there(secret));
+        let dropped = dropped.map(|secret| {
+            let used = usage.secrets.iter().find(|(number, _)| *number == secret.number);
+            (secret, used.map(|(_, at)| *at))
+        });
+        let dropped = dropped.collect();
         Ok(Rotated { key, token, dropped })
     }
 
@@ -399,8 +414,10 @@ impl Keyring {
         id: &str,
         etag: String,
         dry_run: bool,
-    ) -> Result<KeyRecord, KeyringError> {
+    ) -> Result<Revoked, KeyringError> {
         let id = key_id(id)?;
+        // With the key goes what is known of its use.
+        let usage = self.usage.of(id).ok();
         let attempt = Attempt { caller, right: "api_keys.revoke", kind: ChangeKind::Revoke, id };
         let edit = move |change: &edit::Edit<'_>| {
             change.target(&etag)?;
@@ -411,7 +428,9 @@ impl Keyring {
         } else {
             self.commit(attempt, edit).await?.before
         };
-        Ok(before.ok_or(CommitError::InDoubt)?)
+        let key = before.ok_or(CommitError::InDoubt)?;
+        let usage = usage.map(|usage| (usage, self.usage.known_since(&key)));
+        Ok(Revoked { key, usage })
     }
 }
 

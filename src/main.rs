@@ -5,7 +5,10 @@
 
 use std::{env, io::Write as _, process::ExitCode};
 
-use octavia_authz::cli::{self, Cli};
+use octavia_authz::{
+    cli::{self, Cli},
+    token::redacted,
+};
 use tikv_jemallocator::Jemalloc;
 
 #[global_allocator]
@@ -17,14 +20,20 @@ fn main() -> ExitCode {
         Err(answer) => {
             // Help and version come this way too, with exit code 0. Nobody is
             // left to be told that the stream is closed.
-            let _ = answer.print();
+            let _ = match redacted(&answer.render().to_string()) {
+                // A secret that was given as something else is not repeated.
+                Some(clean) => std::io::stderr().lock().write_all(clean.as_bytes()),
+                None => answer.print(),
+            };
             return u8::try_from(answer.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
     match cli::run(cli) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            let _ = writeln!(std::io::stderr().lock(), "error: {error:#}");
+            let message = format!("error: {error:#}");
+            let message = redacted(&message).unwrap_or(message);
+            let _ = writeln!(std::io::stderr().lock(), "{message}");
             cli::exit_code_of(&error)
         }
     }

@@ -43,6 +43,9 @@ pub enum TelemetryError {
     Twice(#[from] tracing_subscriber::util::TryInitError),
 }
 
+/// sled is heard no further than this.
+const SLED: &str = "sled=info";
+
 /// Writes events that pass `level` to standard error from now on.
 ///
 /// # Errors
@@ -53,7 +56,12 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
     }
     let filter = EnvFilter::builder()
         .parse(level)
-        .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?;
+        .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?
+        // What sled traces are records, digests included, as lists of numbers.
+        .add_directive(
+            SLED.parse()
+                .map_err(|source| TelemetryError::Filter { given: SLED.to_owned(), source })?,
+        );
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Text => {

@@ -9,16 +9,17 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{bearer, convert, import};
 use crate::{
     authorizer::{Authorizer, Question},
-    keyring::{Caller, Keyring, Rotated},
+    keyring::{Caller, Keyring, Revoked, Rotated},
     operator::OperatorToken,
     pb::v1::{
         ApiKey, AuthorizeRequest, BatchRevokeApiKeysRequest, BatchRevokeApiKeysResponse,
         CreateApiKeyRequest, CreateApiKeyResponse, GetApiKeyRequest, GetApiKeyResponse,
-        GetApiKeyRightsRequest, GetApiKeyRightsResponse, ImportApiKeysRequest, ListApiKeysRequest,
-        ListApiKeysResponse, ListRolesRequest, ListRolesResponse, RevokeApiKeyRequest,
-        RevokeApiKeyResponse, RotateApiKeyRequest, RotateApiKeyResponse, SimulateAuthorizeRequest,
-        SimulateAuthorizeResponse, UpdateApiKeyRequest, UpdateApiKeyResponse,
-        api_key_service_server::ApiKeyService, role_service_server::RoleService,
+        GetApiKeyRightsRequest, GetApiKeyRightsResponse, ImportApiKeysRequest, KeySecret,
+        ListApiKeysRequest, ListApiKeysResponse, ListRolesRequest, ListRolesResponse,
+        RevokeApiKeyRequest, RevokeApiKeyResponse, RotateApiKeyRequest, RotateApiKeyResponse,
+        SimulateAuthorizeRequest, SimulateAuthorizeResponse, UpdateApiKeyRequest,
+        UpdateApiKeyResponse, api_key_service_server::ApiKeyService,
+        role_service_server::RoleService,
     },
     record::KeyRecord,
 };
@@ -125,7 +126,13 @@ impl ApiKeyService for Admin {
         Ok(Response::new(RotateApiKeyResponse {
             api_key: Some(self.shown(&key)),
             key: key_text,
-            dropped_secrets: dropped.iter().map(|secret| convert::secret(&key, secret)).collect(),
+            dropped_secrets: dropped
+                .iter()
+                .map(|(secret, used)| KeySecret {
+                    last_used_time: used.map(convert::timestamp),
+                    ..convert::secret(&key, secret)
+                })
+                .collect(),
         }))
     }
 
@@ -135,8 +142,10 @@ impl ApiKeyService for Admin {
     ) -> Result<Response<RevokeApiKeyResponse>, Status> {
         let caller = self.caller(&request)?;
         let RevokeApiKeyRequest { id, etag } = request.into_inner();
-        let key = self.keyring.revoke(caller, &id, etag, false).await.map_err(convert::status)?;
-        Ok(Response::new(RevokeApiKeyResponse { api_key: Some(self.shown(&key)) }))
+        let revoked = self.keyring.revoke(caller, &id, etag, false).await;
+        let Revoked { key, usage } = revoked.map_err(convert::status)?;
+        let api_key = Some(convert::used_api_key(&key, usage));
+        Ok(Response::new(RevokeApiKeyResponse { api_key }))
     }
 
     async fn batch_revoke_api_keys(

@@ -11,6 +11,7 @@ use crate::{
     digest::Digester,
     keyring::{Caller, Identity},
     operator::OperatorToken,
+    token::redacted,
 };
 
 /// A longer request id is cut.
@@ -30,7 +31,10 @@ pub(super) fn caller<T>(
     let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
     let request_id =
         request.metadata().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
-    Ok(Caller { identity, peer, request_id: request_id.chars().take(MAX_REQUEST_ID).collect() })
+    // Before it is cut: half a secret is not recognised any more.
+    let request_id = redacted(request_id).unwrap_or_else(|| request_id.to_owned());
+    let request_id = request_id.chars().take(MAX_REQUEST_ID).collect();
+    Ok(Caller { identity, peer, request_id })
 }
 
 fn identity(

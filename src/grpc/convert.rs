@@ -26,7 +26,9 @@ use crate::{
     clock::Timestamp,
     digest::{Digest, Scheme},
     expiration::{Expiration, ExpirationError},
-    keyring::{Filter, ImportedKey, KeyringError, NewKey, Page, PageRequest, Patch, Updated},
+    keyring::{
+        Filter, ImportedKey, KeyringError, NewKey, Page, PageRequest, Patch, Revoked, Updated,
+    },
     pb::{
         self,
         v1::{
@@ -194,12 +196,12 @@ pub(super) fn check_batch(ids: &[String]) -> Result<(), Status> {
 }
 
 /// What became of a key that was to be revoked.
-pub(super) fn revoke_outcome(
-    id: String,
-    revoked: Result<KeyRecord, KeyringError>,
-) -> RevokeOutcome {
+pub(super) fn revoke_outcome(id: String, revoked: Result<Revoked, KeyringError>) -> RevokeOutcome {
     match revoked {
-        Ok(key) => RevokeOutcome { id, api_key: Some(api_key(&key)), ..Default::default() },
+        Ok(Revoked { key, usage }) => {
+            let api_key = Some(used_api_key(&key, usage));
+            RevokeOutcome { id, api_key, ..Default::default() }
+        }
         Err(error) => {
             let status = status(error);
             let (code, message) = (status.code().into(), status.message().to_owned());

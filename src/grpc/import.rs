@@ -14,6 +14,7 @@ use super::convert;
 use crate::{
     keyring::{Caller, Imported, Keyring},
     pb::v1::{ImportApiKeysRequest, ImportApiKeysResponse, ImportFailure},
+    token::redacted,
 };
 
 /// Messages on the way: while one waits for the disk, others are prepared.
@@ -88,5 +89,6 @@ async fn take_over(keyring: Keyring, caller: Caller, message: ImportApiKeysReque
 }
 
 fn failure(index: u64, name: String, status: &Status) -> ImportFailure {
+    let name = redacted(&name).unwrap_or(name);
     ImportFailure { index, name, code: status.code().into(), message: status.message().to_owned() }
 }

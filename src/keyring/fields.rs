@@ -4,7 +4,7 @@
 //! and no text that could garble a log or a terminal. All violations are told at
 //! once.
 
-use std::{cmp::Ordering, collections::BTreeSet};
+use std::{borrow::Cow, cmp::Ordering, collections::BTreeSet};
 
 use super::{ImportedKey, Patch};
 use crate::{
@@ -14,13 +14,14 @@ use crate::{
     policy::{ActionSet, Policy, Service},
     printable::is_unprintable,
     record::KeyRecord,
-    token::holds_secret,
+    token::{holds_secret, redacted},
 };
 
 const MAX_NAME: usize = 128;
 const MAX_TEAM: usize = 63;
 const MAX_SUBJECT: usize = 256;
 const MAX_DESCRIPTION: usize = 1024;
+const SECRET: &str = "must not hold the text of a key: it is shown and logged";
 /// So many violations are told.
 const MAX_VIOLATIONS: usize = 16;
 const MAX_HINT: usize = 32;
@@ -86,7 +87,9 @@ pub(super) fn validate(
     } else if key.name.trim() != key.name {
         found.add("name", "must not begin or end with a space");
     }
-    if !is_team(&key.team) {
+    if holds_secret(&key.team) {
+        found.add("team", SECRET);
+    } else if !is_team(&key.team) {
         found.add(
             "team",
             "must be 1 to 63 letters, digits, `.`, `_` or `-`, the first a letter or digit",
@@ -139,7 +142,7 @@ impl Violations {
             self.add(field, "must not hold control characters");
         }
         if holds_secret(text) {
-            self.add(field, "must not hold the text of a key: it is shown and logged");
+            self.add(field, SECRET);
         }
     }
 
@@ -149,6 +152,10 @@ impl Violations {
             return;
         }
         for (name, value) in &key.labels {
+            if holds_secret(name) {
+                self.add("labels", SECRET);
+                continue;
+            }
             let fits = (1..=MAX_LABEL_NAME).contains(&name.len());
             if !fits || !name.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c)) {
                 let shown: String =
@@ -246,6 +253,8 @@ pub(super) fn shown(text: &str) -> String {
 
 /// The same, in at most `max` characters.
 pub(super) fn shown_in(text: &str, max: usize) -> String {
+    // Before it is cut: half a secret is not recognised any more.
+    let text = redacted(text).map_or(Cow::Borrowed(text), Cow::Owned);
     text.chars().take(max).map(|c| if is_unprintable(c) { '\u{fffd}' } else { c }).collect()
 }
 

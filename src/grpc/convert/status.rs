@@ -9,6 +9,7 @@ use crate::{
     change::{FieldViolation, Refusal},
     keyring::KeyringError,
     store::{CommitError, StoreError},
+    token::redacted,
 };
 
 /// How many bytes of violations are told. They travel twice, once as base64.
@@ -73,6 +74,7 @@ pub(in crate::grpc) fn status(error: KeyringError) -> Status {
         KeyringError::NoRandomness(error) => return Status::unavailable(error.to_string()),
     };
     let message = error.to_string();
+    let message = redacted(&message).unwrap_or(message);
     match error {
         CommitError::Refused(refusal) => match &refusal {
             Refusal::Unauthenticated(_) => Status::unauthenticated(message),
@@ -100,7 +102,9 @@ fn bad_request(violations: &[FieldViolation]) -> Status {
     let mut details = ErrorDetails::new();
     let mut message = String::new();
     for (told, violation) in violations.iter().enumerate() {
-        let text = violation.to_string();
+        // It may quote what the caller gave.
+        let clean = |text: String| redacted(&text).unwrap_or(text);
+        let text = clean(violation.to_string());
         if told > 0 && message.len() + text.len() > MAX_VIOLATIONS {
             let more = violations.len() - told;
             message.push_str(&format!("; and {more} more"));
@@ -108,7 +112,7 @@ fn bad_request(violations: &[FieldViolation]) -> Status {
         }
         message.push_str(if told == 0 { "invalid " } else { "; " });
         message.push_str(&text);
-        details.add_bad_request_violation(violation.field, violation.problem.as_str());
+        details.add_bad_request_violation(violation.field, clean(violation.problem.clone()));
     }
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
