@@ -4,6 +4,7 @@
 mod canary;
 mod commands;
 mod places;
+mod quoted;
 mod texts;
 mod walk;
 

@@ -6,6 +6,7 @@ mod counts;
 mod finding;
 mod killed;
 mod lasting;
+mod leaving;
 mod touches;
 
 use std::time::Instant;

@@ -68,3 +68,13 @@ async fn is_refused_as(fields: &[&str]) {
 async fn a_secret_is_refused_as_a_name_a_description_a_label_a_subject_or_a_hint() {
     is_refused_as(&["name", "description", "labels", "subject", "hint"]).await;
 }
+
+#[tokio::test]
+async fn a_secret_is_refused_as_a_team() {
+    is_refused_as(&["team"]).await;
+}
+
+#[tokio::test]
+async fn a_secret_is_refused_as_the_name_of_a_label() {
+    is_refused_as(&["labels (name)"]).await;
+}
