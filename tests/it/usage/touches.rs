@@ -53,10 +53,14 @@ async fn introspection_and_admin_calls_of_a_key_are_a_use_that_is_not_counted() 
     is_a_use!(Code::InvalidArgument, keys.create_api_key(CreateApiKeyRequest::default()));
     let none = BatchRevokeApiKeysRequest { ids: vec!["0000000000".into()], dry_run: true };
     is_a_use!(Code::Ok, keys.batch_revoke_api_keys(none));
-    is_a_use!(
-        Code::Ok,
-        keys.import_api_keys(tokio_stream::iter([ImportApiKeysRequest::default()]))
-    );
+    // To its end: every message proves the key.
+    let mut import = async || {
+        let messages = tokio_stream::iter([ImportApiKeysRequest::default()]);
+        let mut answers = keys.import_api_keys(messages).await?.into_inner();
+        while answers.message().await?.is_some() {}
+        Ok::<_, tonic::Status>(())
+    };
+    is_a_use!(Code::Ok, import());
     let rights = GetApiKeyRightsRequest { id: id.clone() };
     is_a_use!(Code::Ok, keys.get_api_key_rights(rights));
     let simulate =
