@@ -18,6 +18,7 @@
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
 //! | [`event`], [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns; `digest` knows schemes and peppers |
+//! | `sled_dir` | opening a directory of sled's that may be damaged; setting it aside |
 //! | `printable` | which characters people cannot see |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
@@ -72,6 +73,7 @@ mod printable;
 pub mod record;
 pub mod resolved_key;
 pub mod server;
+mod sled_dir;
 pub mod store;
 pub mod telemetry;
 pub mod token;

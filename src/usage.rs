@@ -208,19 +208,6 @@ impl Usage {
         self.0.ledger().revive(id);
     }
 
-    /// Only the secrets of these `numbers` are the key's: drops what is known of
-    /// others. Cells of the new record do the same at their first report.
-    ///
-    /// # Errors
-    /// [`UsageError`] when its row cannot be read.
-    pub fn retain_secrets(&self, id: KeyId, numbers: &[u32]) -> Result<(), UsageError> {
-        let mut ledger = self.0.ledger();
-        ledger.collect(&self.0.base)?;
-        ledger.change(id, &self.0.base, |totals| {
-            totals.drop_secrets(|number| numbers.contains(&number))
-        })
-    }
-
     /// Drops what is known of keys that do not exist: those that were revoked while
     /// the last process ended. To be called at the start; asks `exists` in the order
     /// of ids. Gives how many there were.
@@ -233,7 +220,8 @@ impl Usage {
         ids.len()
     }
 
-    /// How many rows were written or removed since it was opened.
+    /// How many rows were written or removed since it was opened: to be a metric,
+    /// for what tracking use costs the disk.
     pub fn written(&self) -> u64 {
         self.0.written.load(Ordering::Relaxed)
     }

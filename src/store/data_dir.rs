@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{StateError, ground::GroundError, journal::JournalError, sealed::SealedError};
+use crate::sled_dir;
 
 /// The data directory cannot be served from.
 #[derive(Debug, thiserror::Error)]
@@ -130,13 +131,7 @@ pub(super) fn make(dir: &Path) -> io::Result<()> {
 
 /// Moves `path` out of the way; nothing is deleted.
 pub(super) fn set_aside(path: &Path) -> Result<PathBuf, OpenError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = (1..u32::MAX)
-        .map(|n| path.with_file_name(format!("{name}.damaged-{n}")))
-        .find(|to| !to.exists());
-    let aside = free.unwrap_or_else(|| path.with_file_name(format!("{name}.damaged")));
-    fs::rename(path, &aside).map_err(io_error("set aside", path))?;
-    Ok(aside)
+    sled_dir::set_aside(path).map_err(io_error("set aside", path))
 }
 
 /// Writes a small file, whole or not at all.

@@ -6,15 +6,13 @@
 //! its digest, and mended by replaying the journal.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::DirBuilder,
     io,
     ops::Bound,
     os::unix::fs::DirBuilderExt as _,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::{Duration, Instant},
 };
 
 use sled::{IVec, Tree};
@@ -22,6 +20,7 @@ use sled::{IVec, Tree};
 use crate::{
     digest::Census,
     record::{KeyRecord, RecordError},
+    sled_dir::{self, Failure, Panicked, contained},
     token::KeyId,
 };
 
@@ -29,8 +28,6 @@ use crate::{
 const APPLIED_KEY: [u8; 1] = [0];
 /// What the rows of imported keys' digests begin with: before every key id.
 const FOREIGN: u8 = 1;
-/// sled releases its lock a little after it was closed.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// More threads that verify would wait for each other.
 const MAX_THREADS: usize = 8;
 /// sled's own page cache. Resolved keys have a cache of their own.
@@ -118,18 +115,9 @@ pub enum StateError {
 impl State {
     /// Opens the state in `dir`, or makes an empty one.
     pub(super) fn open(dir: &Path) -> Result<Self, StateError> {
-        remove_half_made_snapshots(dir)?;
         // sled's files have the process's umask: the directory keeps others out.
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let started = Instant::now();
-        loop {
-            match contained(|| Self::try_open(dir)) {
-                Err(error) if error.is_locked() && started.elapsed() < LOCK_PATIENCE => {
-                    thread::sleep(Duration::from_millis(20));
-                }
-                result => return result,
-            }
-        }
+        sled_dir::open(dir, || Self::try_open(dir))
     }
 
     fn try_open(dir: &Path) -> Result<Self, StateError> {
@@ -351,44 +339,21 @@ impl StateError {
     /// system says (no permission, no space) somebody has to mend first.
     pub(super) fn is_damage(&self) -> bool {
         match self {
-            Self::Sled(sled::Error::Io(error)) => {
-                error.raw_os_error().is_none() && !self.is_locked()
-            }
+            Self::Sled(error) => sled_dir::is_damage(error),
             Self::Io(_) => false,
-            Self::Sled(_)
-            | Self::Panicked
-            | Self::Digest
-            | Self::Behind
-            | Self::Applied
-            | Self::Record(_) => true,
+            Self::Panicked | Self::Digest | Self::Behind | Self::Applied | Self::Record(_) => true,
         }
-    }
-
-    fn is_locked(&self) -> bool {
-        matches!(self, Self::Sled(sled::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock
-            || error.to_string().contains("could not acquire lock"))
     }
 }
 
-/// sled panics on some damaged files: that is an error like any other.
-fn contained<T>(work: impl FnOnce() -> Result<T, StateError>) -> Result<T, StateError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(StateError::Panicked))
+impl From<Panicked> for StateError {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
 }
 
-/// sled refuses to open beside a snapshot that it was killed while making.
-fn remove_half_made_snapshots(dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            tracing::warn!(file = %path.display(), "removing a snapshot that was never finished");
-            fs::remove_file(path)?;
-        }
+impl Failure for StateError {
+    fn of_sled(&self) -> Option<&sled::Error> {
+        if let Self::Sled(error) = self { Some(error) } else { None }
     }
-    Ok(())
 }

@@ -5,6 +5,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::sled_dir::{self, Failure, Panicked};
+
 /// The usage cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
@@ -35,16 +37,21 @@ impl UsageError {
     /// The files are damaged. What the operating system says somebody has to mend.
     pub(super) fn is_damage(&self) -> bool {
         match self {
-            Self::Sled(sled::Error::Io(error)) => {
-                error.raw_os_error().is_none() && !self.is_locked()
-            }
-            Self::Sled(_) | Self::Panicked | Self::Damaged => true,
+            Self::Sled(error) => sled_dir::is_damage(error),
+            Self::Panicked | Self::Damaged => true,
             Self::Io(_) | Self::NoRoom | Self::Unavailable | Self::NotEmpty(_) => false,
         }
     }
+}
 
-    pub(super) fn is_locked(&self) -> bool {
-        matches!(self, Self::Sled(sled::Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock
-            || error.to_string().contains("could not acquire lock"))
+impl From<Panicked> for UsageError {
+    fn from(_: Panicked) -> Self {
+        Self::Panicked
+    }
+}
+
+impl Failure for UsageError {
+    fn of_sled(&self) -> Option<&sled::Error> {
+        if let Self::Sled(error) = self { Some(error) } else { None }
     }
 }

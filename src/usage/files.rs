@@ -10,9 +10,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
+    path::Path,
 };
 
 use super::{
@@ -20,10 +18,8 @@ use super::{
     moment::LastUsed,
     rows::{Rows, Sum},
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, sled_dir};
 
-/// sled releases its lock a little after it was closed.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// With less than this free on the disk, usage stays in memory. More than the
 /// store's own reserve: the last room is for changes of keys.
 const RESERVE: u64 = 48 << 20;
@@ -38,7 +34,7 @@ pub(super) struct Opened {
 pub(super) fn open(dir: &Path, now: Timestamp) -> Result<Opened, UsageError> {
     match open_as_it_is(dir, now) {
         Err(error) if error.is_damage() => {
-            let aside = set_aside(dir)?;
+            let aside = sled_dir::set_aside(dir)?;
             tracing::warn!(
                 %error, set_aside = %aside.display(),
                 "the usage of keys is damaged and was set aside; it is tracked anew from now on"
@@ -57,16 +53,7 @@ pub(super) fn open_rows(dir: &Path) -> Result<Rows, UsageError> {
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
     }
-    remove_half_made_snapshots(dir)?;
-    let started = Instant::now();
-    loop {
-        match Rows::open(dir) {
-            Err(error) if error.is_locked() && started.elapsed() < LOCK_PATIENCE => {
-                thread::sleep(Duration::from_millis(20));
-            }
-            result => break result,
-        }
-    }
+    sled_dir::open(dir, || Rows::open(dir))
 }
 
 fn open_as_it_is(dir: &Path, now: Timestamp) -> Result<Opened, UsageError> {
@@ -129,27 +116,4 @@ pub(super) fn is_empty(dir: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
-}
-
-fn set_aside(dir: &Path) -> io::Result<PathBuf> {
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let free = (1..u32::MAX)
-        .map(|n| dir.with_file_name(format!("{name}.damaged-{n}")))
-        .find(|to| !to.exists());
-    let aside = free.unwrap_or_else(|| dir.with_file_name(format!("{name}.damaged")));
-    fs::rename(dir, &aside)?;
-    Ok(aside)
-}
-
-/// sled refuses to open beside a snapshot that it was killed while making.
-fn remove_half_made_snapshots(dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            tracing::warn!(file = %path.display(), "removing a snapshot that was never finished");
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }

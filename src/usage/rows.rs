@@ -5,12 +5,7 @@
 //! applied. Only the thread that flushes changes rows. A panic of sled is an error
 //! like any other.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use prost::Message as _;
 use sled::{IVec, Tree};
@@ -20,7 +15,10 @@ use super::{
     moment::{LastUsed, Moment},
     totals::Totals,
 };
-use crate::{clock::Timestamp, pb::storage::StoredUsage, store::StateDigest, token::KeyId};
+use crate::{
+    clock::Timestamp, pb::storage::StoredUsage, sled_dir::contained, store::StateDigest,
+    token::KeyId,
+};
 
 /// Where the sum stands: before every key id.
 const SUM_ROW: [u8; 1] = [0];
@@ -58,15 +56,14 @@ pub(super) struct Contents {
 }
 
 impl Rows {
+    /// Only within `sled_dir::open`, which contains a panic.
     pub(super) fn open(dir: &Path) -> Result<Self, UsageError> {
-        contained(|| {
-            // Without a thread of sled's that flushes: it would do so beside ours,
-            // and say nothing of errors.
-            let config = sled::Config::new().path(dir).cache_capacity(PAGE_CACHE);
-            let db = config.flush_every_ms(None).open()?;
-            let tree = db.open_tree("usage")?;
-            Ok(Self { db, tree, file: File::options().write(true).open(dir.join("db"))? })
-        })
+        // Without a thread of sled's that flushes: it would do so beside ours, and
+        // say nothing of errors.
+        let config = sled::Config::new().path(dir).cache_capacity(PAGE_CACHE);
+        let db = config.flush_every_ms(None).open()?;
+        let tree = db.open_tree("usage")?;
+        Ok(Self { db, tree, file: File::options().write(true).open(dir.join("db"))? })
     }
 
     /// Reads every row.
@@ -172,7 +169,7 @@ impl Rows {
             if ended {
                 return None;
             }
-            let next = contained(|| Ok(rows.next().transpose()?)).transpose();
+            let next = contained(|| Ok::<_, UsageError>(rows.next().transpose()?)).transpose();
             let next = next.map(|entry| {
                 let (row, bytes) = entry?;
                 decode(&row, &bytes).ok_or(UsageError::Damaged)
@@ -224,8 +221,4 @@ impl Sum {
             digest: StateDigest::from_bytes(digest.try_into().ok()?),
         })
     }
-}
-
-fn contained<T>(work: impl FnOnce() -> Result<T, UsageError>) -> Result<T, UsageError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(UsageError::Panicked))
 }

@@ -46,7 +46,7 @@ impl Totals {
     }
 
     /// Only these secrets are the key's. Gives whether any was dropped.
-    pub(super) fn drop_secrets(&mut self, is_secret: impl Fn(u32) -> bool) -> bool {
+    fn drop_secrets(&mut self, is_secret: impl Fn(u32) -> bool) -> bool {
         let before = self.secrets.len();
         self.secrets.retain(|(number, _)| is_secret(*number));
         self.secrets.len() != before
