@@ -195,12 +195,14 @@ pub(super) fn check_batch(ids: &[String]) -> Result<(), Status> {
     Err(invalid_argument(&violation("ids", problem)))
 }
 
-/// What became of a key that was to be revoked.
+/// What became of a key that was to be revoked. Without what can be large: a
+/// thousand of them are one message.
 pub(super) fn revoke_outcome(id: String, revoked: Result<Revoked, KeyringError>) -> RevokeOutcome {
     match revoked {
         Ok(Revoked { key, usage }) => {
-            let api_key = Some(used_api_key(&key, usage));
-            RevokeOutcome { id, api_key, ..Default::default() }
+            let (description, labels) = Default::default();
+            let api_key = ApiKey { description, labels, ..used_api_key(&key, usage) };
+            RevokeOutcome { id, api_key: Some(api_key), ..Default::default() }
         }
         Err(error) => {
             let status = status(error);

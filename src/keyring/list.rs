@@ -28,11 +28,19 @@ use crate::{
 const DEFAULT_PAGE: usize = 100;
 /// The largest page.
 pub const MAX_PAGE: usize = 1000;
+/// The keys of a page are about as large at most: a client of tonic takes 4 MiB.
+const MAX_REPLY: usize = 3 << 20;
+/// More than what of a key has a bounded size takes in a reply: ids, times, counts,
+/// secrets.
+const FIXED_LEN: usize = 1024;
+/// More than what stands around a text in a reply.
+const AROUND: usize = 12;
 
 /// Which page of which keys.
 #[derive(Clone, Debug, Default)]
 pub struct PageRequest {
-    /// How many keys; 0 is the default, what is above the largest is that.
+    /// How many keys; 0 is the default, what is above the largest is that. Of large
+    /// keys it may be fewer.
     pub size: usize,
     /// What the page before gave; empty is the first page.
     pub token: String,
@@ -115,16 +123,33 @@ pub(super) fn page(
     });
     let total = after.map_or(matches, |after| after.total);
     let mut places = best.into_sorted_vec();
-    let is_last = places.len() <= size;
+    let mut is_last = places.len() <= size;
     places.truncate(size);
     let mut keys = Vec::with_capacity(places.len());
-    for place in &places {
+    let (mut reply, mut fits) = (0, places.len());
+    for (index, place) in places.iter().enumerate() {
         // One that is gone meanwhile is left out; the token stands all the same.
-        keys.extend(reader.get(place.id)?.filter(|key| powers.sees(key)));
+        let Some(key) = reader.get(place.id)?.filter(|key| powers.sees(key)) else { continue };
+        reply += reply_len(&key);
+        if reply > MAX_REPLY && !keys.is_empty() {
+            // The next page begins with it.
+            (fits, is_last) = (index, false);
+            break;
+        }
+        keys.push(key);
     }
+    places.truncate(fits);
     let last = places.pop().filter(|_| !is_last);
     let next = last.map(|last| PageToken { last, total }.text(filter)).unwrap_or_default();
     Ok(Page { keys, next, total })
+}
+
+/// About how many bytes `key` takes in a reply; rather more than less.
+fn reply_len(key: &KeyRecord) -> usize {
+    let texts = [&key.name, &key.team, &key.service, &key.role, &key.subject, &key.description];
+    let labels = key.labels.iter().flat_map(|(name, value)| [name, value]);
+    let texts = texts.into_iter().chain(&key.grants).chain(labels);
+    texts.fold(FIXED_LEN, |len, text| len + text.len() + AROUND)
 }
 
 #[cfg(test)]

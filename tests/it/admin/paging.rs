@@ -1,14 +1,15 @@
 //! Lists: pages that fit together whatever happens between them, and filters.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
 };
 
 use octavia_authz::pb::v1::{
-    ApiKey, CreateApiKeyRequest, KeyFilter, KeyStatus, ListApiKeysRequest, ListApiKeysResponse,
-    RevokeApiKeyRequest,
+    ApiKey, BatchRevokeApiKeysRequest, CreateApiKeyRequest, KeyFilter, KeyStatus,
+    ListApiKeysRequest, ListApiKeysResponse, RevokeApiKeyRequest,
 };
+use prost::Message as _;
 use tokio::task::JoinSet;
 
 use super::{create, invalid_fields, new_key};
@@ -220,6 +221,64 @@ async fn a_filter_gives_the_keys_that_match_all_of_it() {
             assert!(filter.roles.is_empty() || filter.roles.contains(&key.role));
             assert!(filter.status == 0 || key.status == filter.status);
         }
+    }
+    sidecar.finish().await;
+}
+
+/// The most that a client of gRPC takes by default.
+const CLIENT_TAKES: usize = 4 << 20;
+
+#[tokio::test]
+async fn pages_and_outcomes_of_a_thousand_large_keys_fit_into_a_message() {
+    let sidecar = Sidecar::start();
+    let keys = sidecar.keys().await;
+    let labels: HashMap<String, String> =
+        (0..64).map(|n| (format!("label-{n}"), "v".repeat(256))).collect();
+    let mut creating = JoinSet::new();
+    for _ in 0..1000 {
+        let mut keys = keys.clone();
+        let labels = labels.clone();
+        let new = CreateApiKeyRequest {
+            labels,
+            description: "d".repeat(1024),
+            ..new_key("read_only", "web")
+        };
+        creating.spawn(async move {
+            keys.create_api_key(new).await.unwrap().into_inner().api_key.unwrap().id
+        });
+    }
+    let all: BTreeSet<String> = creating.join_all().await.into_iter().collect();
+    for order in ["", "name desc"] {
+        let (mut seen, mut token, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let request = ListApiKeysRequest {
+                page_size: 1000,
+                page_token: token,
+                order_by: order.into(),
+                ..Default::default()
+            };
+            let page = sidecar.keys().await.list_api_keys(request).await.unwrap().into_inner();
+            assert!(page.encoded_len() < CLIENT_TAKES, "{}", page.encoded_len());
+            assert_eq!((page.total_size, page.api_keys.is_empty()), (1000, false));
+            seen.extend(ids(&page.api_keys));
+            (token, pages) = (page.next_page_token, pages + 1);
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 1000);
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), all);
+        assert!((6..10).contains(&pages), "{pages}");
+    }
+
+    let request = BatchRevokeApiKeysRequest { ids: all.into_iter().collect(), dry_run: false };
+    let revoked = sidecar.keys().await.batch_revoke_api_keys(request).await.unwrap().into_inner();
+    assert_eq!(revoked.revoked_count, 1000);
+    assert!(revoked.encoded_len() < 1 << 20, "{}", revoked.encoded_len());
+    for outcome in revoked.outcomes {
+        let key = outcome.api_key.unwrap();
+        assert_eq!((key.id, key.name.as_str()), (outcome.id, "a read_only"));
+        assert_eq!((key.description.as_str(), key.labels.len()), ("", 0));
     }
     sidecar.finish().await;
 }
