@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 pub use self::page::{MAX_PAGE, Page, PageRequest};
 use crate::{
-    change::Refusal,
+    change::{Actor, Refusal},
     digest::Digester,
     event::{Event, Filter},
     keyring::{Caller, Keyring, Powers},
@@ -124,6 +124,16 @@ impl Auditor {
         let through = scanned.next.map_or(scanned.newest, |next| next.saturating_sub(1));
         let through = through.max(after);
         Ok(Batch { events: scanned.events, through, more: scanned.next.is_some() })
+    }
+
+    /// Refuses whoever may not read. Gives who it is.
+    ///
+    /// # Errors
+    /// [`AuditError::Caller`]
+    pub fn require_reader(&self, caller: &Caller) -> Result<Actor, AuditError> {
+        let powers = self.keyring.authenticate(caller)?;
+        powers.require(RIGHT)?;
+        Ok(powers.actor())
     }
 
     /// Refuses whoever may not verify: all but the operator.

@@ -13,6 +13,7 @@ mod convert;
 mod import;
 mod maintenance;
 mod peer;
+mod refused;
 
 pub use self::{
     admin::Admin,
@@ -22,4 +23,5 @@ pub use self::{
     convert::{hex, verification},
     maintenance::Maintenance,
     peer::Peer,
+    refused::LogRefused,
 };

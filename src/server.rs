@@ -35,7 +35,7 @@ use crate::{
     clock::Clock,
     config::{Address, Config},
     digest::{Digester, Pepper, PepperError},
-    grpc::{Admin, Audit, Authorization, Maintenance},
+    grpc::{Admin, Audit, Authorization, LogRefused, Maintenance},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
     pb::{
@@ -404,7 +404,8 @@ fn admin_routes(
         .add_service(maintenance)
         .add_service(audit)
         .add_service(health.service());
-    with_reflection(routes, &ADMIN)
+    let routes = with_reflection(routes, &ADMIN)?;
+    Ok(Routes::from(routes.into_axum_router().layer(LogRefused::default())))
 }
 
 /// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.

@@ -1,11 +1,13 @@
 //! `AuditService`: what was changed, by whom; what changes now; and whether the
 //! log is still as it was written. Runs beside the workers, never on them.
 //!
-//! INVARIANT: a file is only read on a thread that may wait for it, one list or
-//! batch at a time. A watch reads a batch when the one before was taken: who is
+//! INVARIANT: a file is only read on a thread that may wait for it: one list, one
+//! batch of what was before, and one of what is new at a time, so that none waits
+//! for the others. A watch reads a batch when the one before was taken: who is
 //! slow costs no memory and holds nobody up. Its caller's rights are checked again
-//! before each.
+//! before each. There are only so many watches.
 
+mod places;
 mod watch;
 
 use std::{
@@ -13,10 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Semaphore, mpsc, watch as channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch as channel};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use self::places::Places;
 use super::{bearer, convert};
 use crate::{
     audit::{AuditError, Auditor},
@@ -41,33 +44,38 @@ pub struct Audit {
     auditor: Auditor,
     operator: OperatorToken,
     stopping: Stopping,
-    /// INVARIANT: one at a time, so that readers cannot take the processors from
+    /// INVARIANT: one permit each, so that readers cannot take the processors from
     /// the workers.
-    reads: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+    /// For watches that still read what was before.
+    catching_up: Arc<Semaphore>,
+    /// For watches that have caught up, and read what is new.
+    following: Arc<Semaphore>,
+    watches: Places,
     verifications: Arc<Semaphore>,
 }
 
 impl Audit {
     /// The service in front of `auditor`. Its watches end when `stopping` turns.
     pub fn new(auditor: Auditor, operator: OperatorToken, stopping: Stopping) -> Self {
-        let (reads, verifications) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
-        Self { auditor, operator, stopping, reads, verifications }
+        let one = || Arc::new(Semaphore::new(1));
+        let (lists, catching_up, following, verifications) = (one(), one(), one(), one());
+        let watches = Places::default();
+        Self { auditor, operator, stopping, lists, catching_up, following, watches, verifications }
     }
 
     fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         bearer::caller(request, &self.operator, self.auditor.digester())
     }
 
-    /// Runs `read` on a thread that may wait for a disk, after those before it.
+    /// Runs `read` on a thread that may wait for a disk.
     async fn read<T: Send + 'static>(
         &self,
+        permit: OwnedSemaphorePermit,
         read: impl FnOnce(&Auditor) -> Result<T, AuditError> + Send + 'static,
     ) -> Result<T, Status> {
-        let failed = || Status::internal("reading the audit log failed");
-        // Waiting here and not in the blocking task: a call that is given up
-        // leaves the queue. What reads keeps the permit when its call is.
-        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| failed())?;
         let auditor = self.auditor.clone();
+        // It keeps the permit when its call is given up.
         let read = tokio::task::spawn_blocking(move || {
             let read = read(&auditor);
             drop(permit);
@@ -75,6 +83,10 @@ impl Audit {
         });
         read.await.map_err(|_| failed())?.map_err(convert::audit_status)
     }
+}
+
+fn failed() -> Status {
+    Status::internal("reading the audit log failed")
 }
 
 #[tonic::async_trait]
@@ -88,7 +100,10 @@ impl AuditService for Audit {
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let caller = self.caller(&request)?;
         let page = convert::audit_page_request(request.into_inner())?;
-        let page = self.read(move |auditor| auditor.list(&caller, &page)).await?;
+        // Waiting here and not in the blocking task: a call that is given up
+        // leaves the queue.
+        let permit = Arc::clone(&self.lists).acquire_owned().await.map_err(|_| failed())?;
+        let page = self.read(permit, move |auditor| auditor.list(&caller, &page)).await?;
         Ok(Response::new(convert::audit_page(page)))
     }
 
@@ -102,8 +117,7 @@ impl AuditService for Audit {
         let newest = self.auditor.newest();
         let after = after_sequence.unwrap_or(newest);
         // Before anything is said of the log.
-        let (asking, nothing) = (caller.clone(), filter.clone());
-        self.read(move |auditor| auditor.follow(&asking, u64::MAX, &nothing)).await?;
+        let actor = self.auditor.require_reader(&caller).map_err(convert::audit_status)?;
         if after > newest {
             let problem = format!(
                 "the newest event is {newest}: this log does not have {after}, or not any more"
@@ -111,9 +125,16 @@ impl AuditService for Audit {
             let refusal = Refusal::field("after_sequence", problem);
             return Err(convert::audit_status(refusal.into()));
         }
+        let place = self.watches.take(actor)?;
         // One message waits at most.
         let (messages, stream) = mpsc::channel(1);
-        tokio::spawn(self.clone().follow(caller, filter, after, messages));
+        let audit = self.clone();
+        tokio::spawn(async move {
+            let end = audit.follow(&caller, &filter, after, &messages).await;
+            // Whoever hears that it ended may open another.
+            drop(place);
+            audit.end(end, &messages).await;
+        });
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 

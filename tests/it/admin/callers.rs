@@ -1,5 +1,7 @@
 //! Who may call: the operator token, and keys that are valid and have the right.
 
+use std::time::Instant;
+
 use octavia_authz::pb::v1::{
     GetApiKeyRequest, GetStatusRequest, ListApiKeysRequest, ListRolesRequest, RevokeApiKeyRequest,
     RotateApiKeyRequest, api_key_service_client::ApiKeyServiceClient,
@@ -10,7 +12,7 @@ use tonic::{Code, Request, Status};
 use super::{create, new_key, switched_off, update};
 use crate::{
     golden::{self, Right},
-    sidecar::{Sidecar, connect},
+    sidecar::{PATIENCE, Sidecar, connect},
 };
 
 /// What each method of the admin API answers to a call with these headers.
@@ -127,6 +129,50 @@ async fn without_one_good_credential_every_method_is_unauthenticated() {
     let same = sidecar.keys().await.get_api_key(same).await.unwrap().into_inner();
     assert_eq!(same.api_key.unwrap(), key);
     sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn the_log_tells_of_calls_without_a_good_credential_and_never_the_credential() {
+    let sidecar = Sidecar::start();
+    let wrong = "octo_0123456789abcdefghijklmnopqrstuvwxyz0123456";
+    let (key, revoked) = sidecar.create("super_admin").await;
+    let request = RevokeApiKeyRequest { id: key.id, ..Default::default() };
+    sidecar.keys().await.revoke_api_key(request).await.unwrap();
+    let mut calls = 0_u64;
+    let mut lines = Vec::new();
+    let started = Instant::now();
+    // One line at once; another within a second or so, of both kinds of refusal.
+    while lines.len() < 2 {
+        assert!(started.elapsed() < PATIENCE, "{}", sidecar.log());
+        let credential = if calls == 0 { wrong } else { &revoked };
+        let get = GetApiKeyRequest { id: "0000000000".into() };
+        let status = sidecar.keys_as(credential).await.get_api_key(get).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+        calls += 1;
+        lines = refused_calls(&sidecar.log());
+    }
+    let took = started.elapsed();
+    for line in &lines {
+        assert_eq!(line["level"], "WARN");
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    }
+    let reason = |line: &serde_json::Value| line["reason"].as_str().unwrap().to_owned();
+    assert!(reason(&lines[0]).contains("neither the operator token nor"), "{}", lines[0]);
+    assert!(reason(&lines[1]).contains("unknown or was revoked"), "{}", lines[1]);
+    assert_eq!(lines[0]["unlogged"], 0);
+    assert!(lines[1]["unlogged"].as_u64().unwrap() <= calls - 2, "{} of {calls}", lines[1]);
+    let log = sidecar.finish().await;
+    assert!(refused_calls(&log).len() <= 2 + took.as_secs() as usize, "{log}");
+    for secret in [wrong, &revoked, &wrong[5..], &revoked[16..]] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+/// The lines of a log that tell of calls that were not authenticated.
+fn refused_calls(log: &str) -> Vec<serde_json::Value> {
+    let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let told = "an admin call was not authenticated";
+    events.filter(|event: &serde_json::Value| event["message"] == told).collect()
 }
 
 #[tokio::test]

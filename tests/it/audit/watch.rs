@@ -9,7 +9,7 @@ use octavia_authz::pb::v1::{
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::{Audit, audit, audit_as, create_in, revoke, role_update, sequences};
+use super::{Audit, audit, audit_as, create_in, list, revoke, role_update, sequences};
 use crate::sidecar::{PATIENCE, Sidecar};
 
 type Messages = Streaming<WatchAuditEventsResponse>;
@@ -149,4 +149,68 @@ async fn a_watch_does_not_hold_up_a_stop() {
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     drop(messages);
     sidecar.finish_after_stop().await;
+}
+
+/// A watch from the beginning that nothing matches.
+async fn idle_watch(audit: &mut Audit) -> Result<Messages, Status> {
+    let filter = AuditFilter { team: "none".into(), ..Default::default() };
+    let request = WatchAuditEventsRequest { filter: Some(filter), after_sequence: Some(0) };
+    Ok(audit.watch_audit_events(request).await?.into_inner())
+}
+
+#[tokio::test]
+async fn a_ninth_watch_of_one_caller_is_refused_and_anothers_is_not() {
+    let sidecar = Sidecar::start();
+    let (_, text) = create_in(&sidecar, "super_admin", "a").await;
+    let mut own = audit_as(&sidecar, &text).await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(watch(&mut own, None).await.unwrap());
+    }
+    // Over another connection it is the same caller.
+    let status = watch(&mut audit_as(&sidecar, &text).await, None).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    for words in ["8 watches", "end one"] {
+        assert!(status.message().contains(words), "{status}");
+    }
+    let mut others = watch(&mut audit(&sidecar).await, None).await.unwrap();
+    assert!(next(&mut others).await.unwrap().is_some());
+    for messages in &mut open {
+        assert!(next(messages).await.unwrap().is_some());
+    }
+    // One that goes away makes room, as soon as the sidecar hears of it.
+    open.pop();
+    let again = async {
+        loop {
+            match watch(&mut own, None).await {
+                Ok(messages) => break messages,
+                Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status}"),
+            }
+        }
+    };
+    let mut again = timeout(PATIENCE, again).await.expect("a place that is free again");
+    assert!(next(&mut again).await.unwrap().is_some());
+    drop((open, others, again));
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn lists_are_answered_while_watches_that_match_nothing_catch_up() {
+    let sidecar = Sidecar::start();
+    for _ in 0..50 {
+        sidecar.create("writer").await;
+    }
+    let mut log = audit(&sidecar).await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        open.push(idle_watch(&mut log).await.unwrap());
+    }
+    for _ in 0..20 {
+        assert_eq!(list(&mut log, AuditFilter::default()).await.unwrap().len(), 50);
+    }
+    for messages in &mut open {
+        while next(messages).await.unwrap().unwrap().sequence < 50 {}
+    }
+    drop(open);
+    sidecar.finish().await;
 }
