@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::{create, invalid_fields, new_key, update};
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, without_usage};
 
 /// New values for every field that can be updated, and others that cannot.
 fn values() -> ApiKey {
@@ -237,7 +237,9 @@ async fn a_revocation_gives_the_key_as_it_was_and_is_for_good() {
     assert!(sidecar.authorize(&text, "articles.create").await.allowed);
     let revoke = RevokeApiKeyRequest { id: key.id.clone(), ..Default::default() };
     let revoked = keys.revoke_api_key(revoke.clone()).await.unwrap().into_inner();
-    assert_eq!(revoked.api_key.unwrap(), key);
+    let revoked = revoked.api_key.unwrap();
+    assert_eq!((revoked.allowed_count, revoked.denied_count), (1, 0));
+    assert_eq!(without_usage(revoked), without_usage(key.clone()));
     assert_eq!(sidecar.authorize(&text, "articles.create").await.reason(), Reason::KeyUnknown);
     let rotate = RotateApiKeyRequest { id: key.id.clone(), ..Default::default() };
     for answer in [
