@@ -2,15 +2,22 @@
 //!
 //! INVARIANT: only `decide`, the end of the walk, can allow; "could not find
 //! out" is an `Err`, never a decision. The clock is read and compared on every call.
-//! Called by `grpc`; never calls the keyring.
+//! Called by `grpc` and `gateway`; never calls the keyring.
+
+mod decision;
+mod question;
 
 use std::sync::Arc;
 
+pub use self::{
+    decision::{Admission, Decision, Denied, Outcome, Reason},
+    question::{Demand, Question},
+};
 use crate::{
     cache::Cache,
     clock::{Clock, Timestamp},
     digest::{Digester, Presented},
-    policy::{Attributes, ConditionSet, Policy, Right, service_or_default},
+    policy::{Attributes, Policy, Right, WhenConditional, service_or_default},
     resolved_key::ResolvedKey,
     store::{Changed, Revision, Store, StoreError, find_presented},
     token::KeyId,
@@ -40,69 +47,6 @@ struct Proof {
 /// The key of a request or why it is denied everything, and the proof if it gave one.
 type Proven = (Result<Arc<ResolvedKey>, Denied>, Option<Proof>);
 
-/// One question.
-#[derive(Copy, Clone, Debug, Default)]
-pub struct Question<'a> {
-    /// The key's text.
-    pub key: &'a str,
-    /// The action, `resource.verb`.
-    pub action: &'a str,
-    /// The service that asks; empty is [`DEFAULT_SERVICE`](crate::policy::DEFAULT_SERVICE).
-    pub service: &'a str,
-    /// What is acted on.
-    pub attributes: Attributes<'a>,
-}
-
-/// One answer.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// Allowed or not, and why not.
-    pub outcome: Outcome,
-    /// The key; `None` unless it has proven itself.
-    pub key: Option<Arc<ResolvedKey>>,
-    /// The decision knows of every change up to this one.
-    pub revision: Revision,
-}
-
-/// A key that is denied everything.
-#[derive(Clone, Debug)]
-pub struct Denied {
-    /// Why.
-    pub reason: Reason,
-    /// The key; `None` unless it has proven itself.
-    pub key: Option<Arc<ResolvedKey>>,
-}
-
-/// What is decided.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The key may do it.
-    Allow,
-    /// It may not.
-    Deny(Reason),
-}
-
-/// Why a request is denied. The checks are made in this order.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Not the text of a key.
-    KeyMalformed,
-    /// Never existed, revoked, or a wrong secret.
-    KeyUnknown,
-    /// Switched off.
-    KeyInactive,
-    /// Past its expiration.
-    KeyExpired,
-    /// Good for another service.
-    ServiceMismatch,
-    /// The service has no such action.
-    ActionUnknown,
-    /// The key has no right to it.
-    ActionDenied,
-    /// It has, on conditions that the request does not meet; any would do.
-    ConditionUnmet(ConditionSet),
-}
-
 impl Authorizer {
     /// An authorizer on `store`, with a cache of `cache_capacity` resolved keys. It
     /// records in `usage` how keys are used.
@@ -129,11 +73,64 @@ impl Authorizer {
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
     pub fn authorize(&self, question: &Question<'_>) -> Result<Decision, StoreError> {
+        self.decided(question.key, Some(question.service), |key| {
+            decide(key, question.action, &question.attributes)
+        })
+    }
+
+    /// Decides for a proxy whether a request may pass, and counts it for the key that has proven
+    /// itself. `demand` is an `Err` for a request that is denied to every valid key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the key could not be read: nothing is decided.
+    pub fn admit<'a>(
+        &self,
+        key: &str,
+        demand: Result<&Demand<'a>, Reason>,
+    ) -> Result<Admission<'a>, StoreError> {
+        let (mut denied, mut conditions) = (None, Vec::new());
+        let service = demand.ok().map(|demand| demand.service);
+        let decision = self.decided(key, service, |key| {
+            let demand = match demand {
+                Ok(demand) => demand,
+                Err(reason) => return Outcome::Deny(reason),
+            };
+            let mut outcome = Outcome::Deny(Reason::ActionUnknown);
+            for &action in &demand.actions {
+                outcome =
+                    match (decide(key, action, &Attributes::default()), demand.when_conditional) {
+                        (
+                            Outcome::Deny(Reason::ConditionUnmet(unmet)),
+                            WhenConditional::Forward,
+                        ) => {
+                            conditions.push(unmet);
+                            Outcome::Allow
+                        }
+                        (outcome, _) => outcome,
+                    };
+                if outcome != Outcome::Allow {
+                    denied = Some(action);
+                    break;
+                }
+            }
+            outcome
+        })?;
+        Ok(Admission { decision, denied, conditions })
+    }
+
+    /// What `decide` says of the key that `text` proves, if that is valid now for `service`, or for
+    /// its own; counted for the key.
+    fn decided(
+        &self,
+        text: &str,
+        service: Option<&str>,
+        decide: impl FnOnce(&ResolvedKey) -> Outcome,
+    ) -> Result<Decision, StoreError> {
         // Taken before anything is read: what is read is at least as new.
         let revision = self.store.revision();
-        let (proven, proof) = self.prove(question.key, question.service)?;
+        let (proven, proof) = self.prove(text, service)?;
         let (outcome, key) = match proven {
-            Ok(key) => (decide(&key, question), Some(key)),
+            Ok(key) => (decide(&key), Some(key)),
             Err(Denied { reason, key }) => (Outcome::Deny(reason), key),
         };
         if let (Some(cell), Some(proof)) = (key.as_ref().and_then(|key| key.usage()), proof) {
@@ -153,7 +150,7 @@ impl Authorizer {
         text: &str,
         service: &str,
     ) -> Result<Result<Arc<ResolvedKey>, Denied>, StoreError> {
-        let (proven, proof) = self.prove(text, service)?;
+        let (proven, proof) = self.prove(text, Some(service))?;
         let key = proven.as_ref().map_or_else(|denied| denied.key.as_ref(), Some);
         if let (Some(cell), Some(proof)) = (key.and_then(|key| key.usage()), proof) {
             cell.touch(proof.secret_number, proof.at);
@@ -161,7 +158,7 @@ impl Authorizer {
         Ok(proven)
     }
 
-    fn prove(&self, text: &str, service: &str) -> Result<Proven, StoreError> {
+    fn prove(&self, text: &str, service: Option<&str>) -> Result<Proven, StoreError> {
         let unproven = |reason| Ok((Err(Denied { reason, key: None }), None));
         let Ok(presented) = self.digester.present(text) else {
             return unproven(Reason::KeyMalformed);
@@ -196,11 +193,16 @@ impl Authorizer {
             let outcome = Outcome::Deny(Reason::KeyUnknown);
             return Ok(Decision { outcome, key: None, revision });
         };
-        let outcome = match check(&key, question.service, self.clock.now()) {
+        let outcome = match check(&key, Some(question.service), self.clock.now()) {
             Some(reason) => Outcome::Deny(reason),
-            None => decide(&key, question),
+            None => decide(&key, question.action, &question.attributes),
         };
         Ok(Decision { outcome, key: Some(key), revision })
+    }
+
+    /// The policy that is decided by.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
     }
 
     /// The newest revision.
@@ -236,13 +238,14 @@ impl Authorizer {
     }
 }
 
-/// Why a key that has proven itself is denied everything, if it is.
-fn check(key: &ResolvedKey, service: &str, now: Timestamp) -> Option<Reason> {
+/// Why a key that has proven itself is denied everything, if it is. Without a `service`, it is
+/// asked about in its own.
+fn check(key: &ResolvedKey, service: Option<&str>, now: Timestamp) -> Option<Reason> {
     if !key.is_active() {
         Some(Reason::KeyInactive)
     } else if key.is_expired(now) {
         Some(Reason::KeyExpired)
-    } else if key.service_name() != service_or_default(service) {
+    } else if service.is_some_and(|service| key.service_name() != service_or_default(service)) {
         Some(Reason::ServiceMismatch)
     } else {
         None
@@ -250,12 +253,12 @@ fn check(key: &ResolvedKey, service: &str, now: Timestamp) -> Option<Reason> {
 }
 
 /// What a valid key may do.
-fn decide(key: &ResolvedKey, question: &Question<'_>) -> Outcome {
-    let Some(action) = key.action(question.action) else {
+fn decide(key: &ResolvedKey, action: &str, attributes: &Attributes<'_>) -> Outcome {
+    let Some(action) = key.action(action) else {
         return Outcome::Deny(Reason::ActionUnknown);
     };
     match key.rights().right(action) {
-        right if right.allows(&question.attributes, key.subject()) => Outcome::Allow,
+        right if right.allows(attributes, key.subject()) => Outcome::Allow,
         Right::When(conditions) => Outcome::Deny(Reason::ConditionUnmet(conditions)),
         Right::Always | Right::Never => Outcome::Deny(Reason::ActionDenied),
     }

@@ -3,6 +3,8 @@
 
 use std::{fmt, net::ToSocketAddrs as _, path::PathBuf, str::FromStr, time::Duration};
 
+use crate::gateway::KeyHeaders;
+
 /// A sidecar's configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -21,6 +23,8 @@ pub struct Config {
     pub previous_pepper_file: Option<PathBuf>,
     /// A policy file on top of the built-in policy.
     pub policy: Option<PathBuf>,
+    /// The headers in which keys of HTTP requests are looked for.
+    pub key_headers: KeyHeaders,
     /// Threads of the authorization path, at least 1.
     pub workers: usize,
     /// Resolved keys that the cache holds.

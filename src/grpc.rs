@@ -10,6 +10,7 @@ mod authorize;
 mod bearer;
 mod codec;
 mod convert;
+mod ext_authz;
 mod import;
 mod maintenance;
 mod peer;
@@ -21,6 +22,7 @@ pub use self::{
     authorize::Authorization,
     codec::Codec,
     convert::{hex, verification},
+    ext_authz::ExtAuthz,
     maintenance::Maintenance,
     peer::Peer,
     refused::LogRefused,

@@ -9,6 +9,7 @@
 //! | [`config`] | what `serve` runs on, validated |
 //! | [`server`] | binds, workers, drain |
 //! | [`grpc`] | the services; the border between wire types and ours |
+//! | [`gateway`] | HTTP requests that a proxy asks about: key, operation and body become a demand |
 //! | [`authorizer`] | decides: the walk of a request |
 //! | [`audit`] | what was changed or refused, for those who may see it |
 //! | [`keyring`] | changes: the rules of create, import, update, rotate, revoke; lists |
@@ -64,6 +65,7 @@ pub mod config;
 pub mod digest;
 pub mod event;
 pub mod expiration;
+pub mod gateway;
 pub mod grpc;
 pub mod keyring;
 pub mod operator;

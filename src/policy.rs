@@ -13,7 +13,10 @@ mod digest;
 mod draft;
 mod error;
 mod file;
+mod path;
 mod rights;
+mod route;
+mod router;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -22,14 +25,17 @@ pub use self::{
     action::{Action, ActionId, ActionSet},
     condition::{Attributes, Condition, ConditionSet},
     error::{PolicyError, Problem},
+    path::{MAX_PATH, PathFault},
     rights::{Right, Rights},
+    route::{Body, FieldValue, Route, WhenConditional},
     service::{Role, Service},
 };
 use self::{
-    compile::compile,
+    compile::{compile, compile_routes},
     digest::digest,
     draft::Draft,
     file::{Document, Source},
+    router::Router,
 };
 
 use crate::record::KeyRecord;
@@ -47,6 +53,7 @@ const BUILT_IN: Source<'static> =
 #[derive(Debug)]
 pub struct Policy {
     services: BTreeMap<Box<str>, Arc<Service>>,
+    router: Router,
     digest: [u8; 32],
 }
 
@@ -94,12 +101,13 @@ impl Policy {
         let mut problems = Vec::new();
         let draft = Draft::merge(layers, &mut problems);
         let services = compile(&draft, &mut problems);
+        let (apis, router) = compile_routes(&draft, &services, &mut problems);
         if !problems.is_empty() {
             problems.sort_by_key(Problem::line);
             return Err(PolicyError::Invalid(problems));
         }
-        let digest = digest(&services);
-        Ok(Self { services, digest })
+        let digest = digest(&services, &apis);
+        Ok(Self { services, router, digest })
     }
 
     /// The service of that name; `None` if the policy has none.
@@ -110,6 +118,20 @@ impl Policy {
     /// Every service, sorted by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.services.values()
+    }
+
+    /// The operation that an HTTP request asks for; `None` if there is no such operation. `host`
+    /// may have a port and `target`, the path as it came, a query.
+    ///
+    /// # Errors
+    /// [`PathFault`] for a path that could be read in two ways: it is no operation of anything.
+    pub fn route(
+        &self,
+        host: &str,
+        method: &str,
+        target: &str,
+    ) -> Result<Option<&Arc<Route>>, PathFault> {
+        self.router.find(host, method, target)
     }
 
     /// What `key` may do: its role's rights and its grants. `None` if the policy does not have its

@@ -14,6 +14,7 @@ mod worker;
 
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer as ExtAuthzServer;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -35,7 +36,8 @@ use crate::{
     clock::Clock,
     config::{Address, Config},
     digest::{Digester, Pepper, PepperError},
-    grpc::{Admin, Audit, Authorization, LogRefused, Maintenance},
+    gateway::{Gateway, KeyHeaders},
+    grpc::{Admin, Audit, Authorization, ExtAuthz, LogRefused, Maintenance},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
     pb::{
@@ -53,6 +55,8 @@ use crate::{
 };
 
 const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
+/// Envoy's external authorization.
+const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
 const ADMIN: [&str; 4] = [
     "octavia.authz.v1.ApiKeyService",
     "octavia.authz.v1.AuditService",
@@ -213,7 +217,7 @@ impl Server {
         let health = Health::new();
         let authorization = Bound {
             listeners: config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: authorization_routes(Authorization::new(authorizer), &health)?,
+            routes: authorization_routes(authorizer, config.key_headers, &health)?,
         };
         let admin = Bound {
             listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
@@ -358,7 +362,7 @@ impl Health {
     }
 
     async fn set(&self, status: ServingStatus) {
-        for service in ["", AUTHORIZATION].into_iter().chain(ADMIN) {
+        for service in ["", AUTHORIZATION, EXT_AUTHZ].into_iter().chain(ADMIN) {
             self.reporter.set_service_status(service, status).await;
         }
     }
@@ -367,7 +371,7 @@ impl Health {
     /// answer to wait for, and would hold up the stop.
     async fn end_watches(&self) {
         let mut reporter = self.reporter.clone();
-        for service in ["", AUTHORIZATION].into_iter().chain(ADMIN) {
+        for service in ["", AUTHORIZATION, EXT_AUTHZ].into_iter().chain(ADMIN) {
             reporter.clear_service_status(service).await;
         }
     }
@@ -382,10 +386,18 @@ impl Health {
     }
 }
 
-fn authorization_routes(service: Authorization, health: &Health) -> Result<Routes, ServerError> {
-    let service =
-        AuthorizationServiceServer::new(service).max_decoding_message_size(limits::MAX_MESSAGE);
-    with_reflection(Routes::new(service).add_service(health.service()), &[AUTHORIZATION])
+fn authorization_routes(
+    authorizer: Arc<Authorizer>,
+    key_headers: KeyHeaders,
+    health: &Health,
+) -> Result<Routes, ServerError> {
+    let max = limits::MAX_MESSAGE;
+    let gateway = Arc::new(Gateway::new(Arc::clone(&authorizer), key_headers));
+    let ext_authz = ExtAuthzServer::new(ExtAuthz::new(gateway)).max_decoding_message_size(max);
+    let authorization = AuthorizationServiceServer::new(Authorization::new(authorizer))
+        .max_decoding_message_size(max);
+    let routes = Routes::new(authorization).add_service(ext_authz).add_service(health.service());
+    with_reflection(routes, &[AUTHORIZATION])
 }
 
 fn admin_routes(

@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{BadUsage, bad_usage, output, time};
 use crate::{
     config::{Address, Config},
+    gateway::{KeyHeader, KeyHeaders},
     grpc::hex,
     server::{Server, ServerError, Started},
     telemetry::{self, LogFormat},
@@ -88,6 +89,17 @@ pub struct ServeArgs {
     /// it [default: the built-in policy alone]
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_POLICY")]
     pub policy: Option<PathBuf>,
+
+    /// Look for the keys of HTTP requests, which a proxy such as Envoy asks about, in the header
+    /// NAME; may be repeated. `authorization` carries a key behind `Bearer`
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "OCTAVIA_AUTHZ_KEY_HEADER",
+        value_delimiter = ',',
+        default_values = ["x-api-key", "authorization"]
+    )]
+    pub key_header: Vec<KeyHeader>,
 
     /// Answer the authorization API on N threads [default: the cores available]
     #[arg(long, value_name = "N", env = "OCTAVIA_AUTHZ_WORKERS")]
@@ -177,6 +189,7 @@ impl ServeArgs {
             pepper_file: self.pepper_file,
             previous_pepper_file: self.previous_pepper_file,
             policy: self.policy,
+            key_headers: KeyHeaders::new(self.key_header),
             usage_flush_interval: self.usage_flush_interval,
             workers: workers.map_or(1, NonZeroUsize::get),
             cache_capacity: self.cache_capacity.get(),

@@ -17,7 +17,7 @@ use tonic::Status;
 pub use self::audit::verification;
 pub(super) use self::{
     audit::{audit_filter, audit_page, audit_page_request, audit_status, batch, expected},
-    outcome::{introspection, key_rights, reason, response},
+    outcome::{introspection, key_rights, reason, reason_name, response},
     status::{Violations, invalid_argument, oversize, status, unavailable, violation},
 };
 use crate::{

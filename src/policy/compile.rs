@@ -3,6 +3,8 @@
 //! It goes on after a mistake, so that one start shows all of them; what it returns is the policy
 //! only if it added none to `problems`.
 
+mod routes;
+
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
@@ -17,6 +19,8 @@ use super::{
     error::{Fault, List, Quoted, Suggestion, Through},
     file::Conditions,
 };
+
+pub(super) use self::routes::{Api, compile_routes};
 
 pub(super) fn compile(
     draft: &Draft<'_>,
@@ -240,15 +244,7 @@ impl<'a> RoleCompiler<'a> {
             .keys()
             .filter(|_| field != "when") // which takes no patterns
             .filter_map(|name| Some(format!("{}.*", name.split_once('.')?.0)));
-        let closest = self
-            .actions
-            .keys()
-            .cloned()
-            .chain(patterns)
-            .map(|known| (strsim::osa_distance(entry, &known), known))
-            .filter(|(distance, _)| distance * 3 <= entry.len())
-            .min_by_key(|(distance, _)| *distance);
-        Suggestion(closest.map(|(_, known)| Quoted::new(&known)))
+        Suggestion(closest(entry, self.actions.keys().cloned().chain(patterns)))
     }
 
     fn name_list(&self, field: &'static str) -> List {
@@ -259,6 +255,15 @@ impl<'a> RoleCompiler<'a> {
         let place = Place::new(self.draft.source, part);
         self.problems.push(place.problem(fault));
     }
+}
+
+/// The known name that `entry` is closest to, if one is close enough to have been meant.
+fn closest(entry: &str, known: impl Iterator<Item = String>) -> Option<Quoted> {
+    known
+        .map(|known| (strsim::osa_distance(entry, &known), known))
+        .filter(|(distance, _)| distance * 3 <= entry.len())
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| Quoted::new(&known))
 }
 
 /// The entry of `allow` that covers `action`, if one does.

@@ -5,18 +5,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{ActionSet, Role, Service};
+use super::{ActionSet, Role, Route, Service, WhenConditional, compile::Api};
 
 /// Says what is hashed, and how: a change of the form below changes this text.
-const CONTEXT: &str = "octavia-authz policy digest, form 1";
+const CONTEXT: &str = "octavia-authz policy digest, form 2";
 
 struct Digest(blake3::Hasher);
 
-pub(super) fn digest(services: &BTreeMap<Box<str>, Arc<Service>>) -> [u8; 32] {
+/// `apis` has the API of each service, in their order.
+pub(super) fn digest(services: &BTreeMap<Box<str>, Arc<Service>>, apis: &[Api]) -> [u8; 32] {
     let mut digest = Digest(blake3::Hasher::new_derive_key(CONTEXT));
     digest.length(services.len());
-    for service in services.values() {
+    for (service, api) in services.values().zip(apis) {
         digest.service(service);
+        digest.api(api);
     }
     digest.0.finalize().into()
 }
@@ -45,6 +47,38 @@ impl Digest {
             self.set(set);
         }
         self.set(role.grantable());
+    }
+
+    fn api(&mut self, api: &Api) {
+        for list in [&api.base_paths, &api.hosts] {
+            self.length(list.len());
+            list.iter().for_each(|text| self.text(text));
+        }
+        self.length(api.routes.len());
+        api.routes.iter().for_each(|route| self.route(route));
+    }
+
+    fn route(&mut self, route: &Route) {
+        self.text(&route.method);
+        self.text(&route.path);
+        self.text(&route.action);
+        self.length(match route.when_conditional {
+            WhenConditional::Deny => 0,
+            WhenConditional::Forward => 1,
+        });
+        let Some(body) = &route.body else { return self.length(0) };
+        self.length(1 + body.fields.len());
+        for (name, rule) in &body.fields {
+            self.text(name);
+            self.optional(rule.when_true.as_deref());
+            self.optional(rule.when_false.as_deref());
+        }
+        self.optional(body.other.as_deref());
+    }
+
+    /// No action has an empty name.
+    fn optional(&mut self, text: Option<&str>) {
+        self.text(text.unwrap_or_default());
     }
 
     fn length(&mut self, length: usize) {

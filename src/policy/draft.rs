@@ -11,7 +11,7 @@ use toml::Spanned;
 use super::{
     Problem,
     error::{Fault, Noun, Quoted},
-    file::{Document, RoleTable, ServiceTable, Source},
+    file::{Document, RoleTable, RouteTable, ServiceTable, Source},
 };
 
 /// All services, by name.
@@ -24,7 +24,13 @@ pub(super) struct ServiceDraft<'a> {
     pub(super) title: Option<&'a str>,
     pub(super) actions: IndexMap<String, ActionDraft<'a>>,
     pub(super) roles: IndexMap<&'a str, RoleDraft<'a>>,
+    pub(super) base_paths: Option<Listed<'a>>,
+    pub(super) hosts: Option<Listed<'a>>,
+    pub(super) routes: IndexMap<&'a str, RouteDraft<'a>>,
 }
+
+/// A list of texts, each with its place in its file.
+pub(super) type Listed<'a> = Vec<(Place<'a>, &'a str)>;
 
 /// What an action means, and where that is said.
 pub(super) struct ActionDraft<'a> {
@@ -36,6 +42,13 @@ pub(super) struct ActionDraft<'a> {
 pub(super) struct RoleDraft<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) table: &'a RoleTable,
+}
+
+/// A route as its file has it.
+pub(super) struct RouteDraft<'a> {
+    pub(super) source: &'a Source<'a>,
+    pub(super) place: Place<'a>,
+    pub(super) table: &'a RouteTable,
 }
 
 /// A place in a file.
@@ -74,6 +87,9 @@ impl<'a> Draft<'a> {
                         title: None,
                         actions: IndexMap::new(),
                         roles: IndexMap::new(),
+                        base_paths: None,
+                        hosts: None,
+                        routes: IndexMap::new(),
                     })
                     .merge(source, table, problems);
             }
@@ -112,6 +128,16 @@ impl<'a> ServiceDraft<'a> {
         for (name, table) in &table.roles {
             check_name(Noun::Role, Place::new(source, name), name.get_ref(), problems);
             self.roles.insert(name.get_ref(), RoleDraft { source, table });
+        }
+        let listed = |list: &'a Option<Vec<Spanned<String>>>| {
+            let list = list.as_ref()?.iter();
+            Some(list.map(|text| (Place::new(source, text), text.get_ref().as_str())).collect())
+        };
+        self.base_paths = listed(&table.http.base_paths).or(self.base_paths.take());
+        self.hosts = listed(&table.http.hosts).or(self.hosts.take());
+        for (operation, entry) in &table.routes {
+            let place = Place::new(source, operation);
+            self.routes.insert(operation.get_ref(), RouteDraft { source, place, table: &entry.0 });
         }
     }
 }

@@ -111,6 +111,30 @@ pub(super) enum Fault {
     UnknownCondition { condition: Quoted, action: Quoted, list: List },
     #[error("condition {condition} is twice for action {action} in {list}")]
     ConditionTwice { condition: Quoted, action: Quoted, list: List },
+    #[error("invalid base path {path}: it begins with `/`, as in `/cms` or `/v1/{{tenant}}`")]
+    BasePath { path: Quoted },
+    #[error(
+        "invalid host {host}: write a name in lowercase letters without a port, as in `api.example.com`, or `*.example.com` for every host below one"
+    )]
+    Host { host: Quoted },
+    #[error(
+        "invalid route {route}: write a method in uppercase letters, a space and a path, as in `GET /articles/{{id}}`"
+    )]
+    RouteName { route: Quoted },
+    #[error(
+        "invalid segment {segment} in route {route}: write a placeholder, as in `{{id}}`, or letters, digits and any of `-._~!$&'()*+,=:@`"
+    )]
+    RouteSegment { segment: Quoted, route: Quoted },
+    #[error("placeholder {placeholder} is twice in route {route}")]
+    PlaceholderTwice { placeholder: Quoted, route: Quoted },
+    #[error("unknown action {action} in route {route}{suggestion}")]
+    RouteAction { action: Quoted, route: Quoted, suggestion: Suggestion },
+    #[error("`*` in `body` of route {route} takes the name of one action")]
+    AnyField { route: Quoted },
+    #[error(
+        "route {route} is route {other} of service {service} already: the same paths match both; drop one, or give the services different `hosts` or `base_paths`"
+    )]
+    RouteTaken { route: Quoted, other: Quoted, service: Quoted },
 }
 
 /// What a name is the name of.

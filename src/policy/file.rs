@@ -8,12 +8,12 @@ use std::{fmt, fs::File, io::Read as _, path::Path};
 use indexmap::IndexMap;
 use serde::{
     Deserialize,
-    de::{Deserializer, SeqAccess, Visitor},
+    de::{self, Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use toml::Spanned;
 
 use super::{
-    MAX_FILE_BYTES, PolicyError, Problem,
+    MAX_FILE_BYTES, PolicyError, Problem, WhenConditional,
     error::{Fault, Quoted},
 };
 
@@ -43,6 +43,50 @@ pub(super) struct ServiceTable {
     pub(super) actions: Table<Table<String>>,
     #[serde(default)]
     pub(super) roles: Table<RoleTable>,
+    /// Where its HTTP API is.
+    #[serde(default)]
+    pub(super) http: HttpTable,
+    /// The operations of its HTTP API: `METHOD /path`.
+    #[serde(default)]
+    pub(super) routes: Table<RouteEntry>,
+}
+
+/// `[services.NAME.http]`
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpTable {
+    /// What stands before the path of every route.
+    pub(super) base_paths: Option<Vec<Spanned<String>>>,
+    /// The hosts that its routes are asked at.
+    pub(super) hosts: Option<Vec<Spanned<String>>>,
+}
+
+/// A route: the name of its action alone, or a table.
+pub(super) struct RouteEntry(pub(super) RouteTable);
+
+/// `[services.NAME.routes."METHOD /path"]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteTable {
+    pub(super) action: String,
+    #[serde(default)]
+    pub(super) when_conditional: WhenConditional,
+    /// What the body's fields need; `*` is any field that is not listed.
+    #[serde(default)]
+    pub(super) body: Table<FieldEntry>,
+}
+
+/// What a field needs: the name of an action alone, for every value, or a table.
+pub(super) struct FieldEntry(pub(super) FieldTable);
+
+/// `field = { true = "…", false = "…" }`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FieldTable {
+    #[serde(rename = "true")]
+    pub(super) when_true: Option<String>,
+    #[serde(rename = "false")]
+    pub(super) when_false: Option<String>,
 }
 
 /// `[services.NAME.roles.NAME]`
@@ -147,5 +191,55 @@ impl<'de> Visitor<'de> for ConditionsVisitor {
             conditions.push(condition);
         }
         Ok(Conditions(conditions))
+    }
+}
+
+impl<'de> Deserialize<'de> for RouteEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RouteVisitor)
+    }
+}
+
+struct RouteVisitor;
+
+impl<'de> Visitor<'de> for RouteVisitor {
+    type Value = RouteEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an action, like `\"articles.read\"`, or a table, like `{ action = \"articles.read\", when_conditional = \"forward\" }`,")
+    }
+
+    fn visit_str<E: de::Error>(self, action: &str) -> Result<RouteEntry, E> {
+        let (when_conditional, body) = (WhenConditional::default(), Table::new());
+        Ok(RouteEntry(RouteTable { action: action.to_owned(), when_conditional, body }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RouteEntry, A::Error> {
+        RouteTable::deserialize(MapAccessDeserializer::new(map)).map(RouteEntry)
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FieldVisitor)
+    }
+}
+
+struct FieldVisitor;
+
+impl<'de> Visitor<'de> for FieldVisitor {
+    type Value = FieldEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an action, or a table, like `{ true = \"articles.publish\", false = \"articles.unpublish\" }`,")
+    }
+
+    fn visit_str<E: de::Error>(self, action: &str) -> Result<FieldEntry, E> {
+        let action = || Some(action.to_owned());
+        Ok(FieldEntry(FieldTable { when_true: action(), when_false: action() }))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<FieldEntry, A::Error> {
+        FieldTable::deserialize(MapAccessDeserializer::new(map)).map(FieldEntry)
     }
 }

@@ -51,8 +51,16 @@ pub(in crate::grpc) fn reason(outcome: Outcome) -> DecisionReason {
             Reason::ActionUnknown => DecisionReason::ActionUnknown,
             Reason::ActionDenied => DecisionReason::ActionDenied,
             Reason::ConditionUnmet(_) => DecisionReason::ConditionUnmet,
+            Reason::RequestInvalid => DecisionReason::RequestInvalid,
         },
     }
+}
+
+/// The reason's name without the prefix of its enum; of no outcome, that nothing could be decided.
+pub(in crate::grpc) fn reason_name(outcome: Option<Outcome>) -> &'static str {
+    const PREFIX: &str = "DECISION_REASON_";
+    let name = outcome.map_or(DecisionReason::Unavailable, reason).as_str_name();
+    name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// What a valid key may do.

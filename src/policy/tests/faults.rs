@@ -220,7 +220,7 @@ fn a_mistake_in_toml_is_said_with_its_line() {
         ("\nbuiltin = false\n", "2: unknown field `builtin`, expected `built_in` or `services`"),
         (
             "[services.s]\ntilte = \"s\"\n",
-            "2: unknown field `tilte`, expected one of `title`, `replace`, `actions`, `roles` in `services.s`",
+            "2: unknown field `tilte`, expected one of `title`, `replace`, `actions`, `roles`, `http`, `routes` in `services.s`",
         ),
         (
             "[services.s.roles.r]\nallow = []\nallows = []\n",

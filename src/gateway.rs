@@ -1,0 +1,154 @@
+//! HTTP requests that a proxy asks about: which key, which operation, what the body adds.
+//!
+//! INVARIANT: what is not understood is refused. There is exactly one key; a path, a header or a
+//! body that two readers could take for two things never makes a request need less.
+//! Called by `grpc::ext_authz`; the authorizer decides.
+
+mod body;
+mod conditions;
+mod key_headers;
+mod refusal;
+mod request;
+
+use std::sync::Arc;
+
+use self::{conditions::conditions, refusal::Fault};
+pub use self::{
+    conditions::encoded,
+    key_headers::{InvalidKeyHeader, KeyHeader, KeyHeaders},
+    refusal::{Refusal, Status},
+    request::{HttpRequest, Named},
+};
+use crate::{
+    authorizer::{Admission, Authorizer, Demand, Outcome, Reason},
+    policy::{Body, Policy},
+    resolved_key::ResolvedKey,
+};
+
+/// Headers that some servers take another method or path from.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Decides what a proxy asks.
+pub struct Gateway {
+    authorizer: Arc<Authorizer>,
+    key_headers: KeyHeaders,
+}
+
+/// What is decided of an HTTP request.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether it may pass, and if not, what to answer.
+    pub result: Result<(), Refusal>,
+    /// The outcome behind it; `None` when nothing could be decided.
+    pub outcome: Option<Outcome>,
+    /// The key; `None` unless it has proven itself.
+    pub key: Option<Arc<ResolvedKey>>,
+    /// The service whose operation it is; empty if it is none.
+    pub service: String,
+    /// The actions that it needs, with commas between; empty if it is no operation.
+    pub actions: String,
+    /// What the service behind has to keep to when it passes; empty is nothing.
+    pub conditions: String,
+}
+
+impl Gateway {
+    /// A gateway in front of `authorizer` that looks for keys in `key_headers`.
+    pub fn new(authorizer: Arc<Authorizer>, key_headers: KeyHeaders) -> Self {
+        Self { authorizer, key_headers }
+    }
+
+    /// Where keys are looked for.
+    pub fn key_headers(&self) -> &KeyHeaders {
+        &self.key_headers
+    }
+
+    /// The names of headers of `request` that the service behind must not see: those that carry a
+    /// key, those that say what only we may say, and those that some servers take another method
+    /// or path from than the one that was decided on.
+    pub fn withheld<'a>(&self, request: &HttpRequest<'a>) -> impl Iterator<Item = &'a str> {
+        let ours = request.headers.iter().map(|(name, _)| *name).filter(|name| is_withheld(name));
+        ours.chain(self.key_headers.carriers(request))
+    }
+
+    /// Decides whether `request` may pass.
+    pub fn check(&self, request: &HttpRequest<'_>) -> Verdict {
+        let demand = demand(self.authorizer.policy(), request);
+        let (service, actions) = match &demand {
+            Ok(demand) => (demand.service.to_owned(), demand.actions.join(",")),
+            Err(_) => Default::default(),
+        };
+        let verdict = |result, outcome, key, conditions| Verdict {
+            result,
+            outcome,
+            key,
+            service,
+            actions,
+            conditions,
+        };
+        let text = match self.key_headers.read(request) {
+            Ok(text) => text,
+            Err(fault) => {
+                let refusal = Refusal::credential(fault, &self.key_headers);
+                let outcome = Outcome::Deny(Reason::KeyMalformed);
+                return verdict(Err(refusal), Some(outcome), None, String::new());
+            }
+        };
+        let asked = demand.as_ref().map_err(Fault::reason);
+        let Admission { decision, denied, conditions: sets } =
+            match self.authorizer.admit(text, asked) {
+                Ok(admission) => admission,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(error, "a key could not be read");
+                    return verdict(Err(Refusal::undecided()), None, None, String::new());
+                }
+            };
+        let key = decision.key;
+        let (result, conditions) = match decision.outcome {
+            Outcome::Allow => (Ok(()), conditions(&sets, key.as_deref())),
+            Outcome::Deny(reason) => {
+                let refusal = match &demand {
+                    Err(fault) if fault.reason() == reason => Refusal::request(fault),
+                    _ => Refusal::denied(reason, key.as_deref(), denied),
+                };
+                (Err(refusal), String::new())
+            }
+        };
+        verdict(result, Some(decision.outcome), key, conditions)
+    }
+}
+
+/// Servers that make variables of headers take `_` for `-`.
+fn is_withheld(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    name.starts_with("x-octavia-") || OVERRIDES.contains(&&*name)
+}
+
+/// What `request` needs.
+fn demand<'a>(policy: &'a Policy, request: &HttpRequest<'a>) -> Result<Demand<'a>, Fault> {
+    let named = request.named;
+    if let Some(unknown) = named.unknown {
+        return Err(Fault::Configuration(unknown.to_owned()));
+    }
+    if !named.action.is_empty() {
+        let (service, when_conditional) = (named.service, named.when_conditional);
+        return Ok(Demand { service, actions: vec![named.action], when_conditional });
+    }
+    let route = policy
+        .route(request.host, request.method, request.target)?
+        .filter(|route| named.service.is_empty() || named.service == route.service())
+        .ok_or(Fault::NoOperation)?;
+    let fields = if route.reads_body() { body::fields(request)? } else { None };
+    let body = fields.as_deref().map_or(Body::Unknown, Body::Object);
+    Ok(Demand {
+        service: route.service(),
+        actions: route.needs(body),
+        when_conditional: route.when_conditional(),
+    })
+}

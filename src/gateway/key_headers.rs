@@ -1,0 +1,152 @@
+//! Where a request carries its key, and that it carries one.
+
+use std::{fmt, str::FromStr};
+
+use super::HttpRequest;
+
+const AUTHORIZATION: &str = "authorization";
+
+/// The headers in which keys are looked for.
+#[derive(Clone, Debug)]
+pub struct KeyHeaders(Vec<KeyHeader>);
+
+/// A header's name, in lower case. `authorization` carries a key behind `Bearer`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHeader(Box<str>);
+
+/// The text names no header that can carry a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no header for keys: give a name such as `x-api-key` or `authorization`, and none of HTTP's own or of `x-octavia-…`"
+)]
+pub struct InvalidKeyHeader(String);
+
+/// Why a request has no key to look at.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum CredentialFault {
+    Missing,
+    Several,
+    NotText,
+}
+
+impl FromStr for KeyHeader {
+    type Err = InvalidKeyHeader;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKeyHeader> {
+        const TAKEN: [&str; 8] = [
+            "host",
+            "content-length",
+            "content-type",
+            "content-encoding",
+            "connection",
+            "transfer-encoding",
+            "cookie",
+            "x-request-id",
+        ];
+        let name = http::HeaderName::try_from(text)
+            .ok()
+            .filter(|name| !TAKEN.contains(&name.as_str()))
+            .filter(|name| !name.as_str().starts_with("x-octavia-"))
+            .ok_or_else(|| InvalidKeyHeader(text.to_owned()))?;
+        Ok(Self(name.as_str().into()))
+    }
+}
+
+impl fmt::Display for KeyHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl KeyHeader {
+    fn is_bearer(&self) -> bool {
+        &*self.0 == AUTHORIZATION
+    }
+
+    /// How to send a key in it, for people.
+    pub(super) fn usage(&self) -> String {
+        if self.is_bearer() {
+            format!("`{self}: Bearer <key>`")
+        } else {
+            format!("`{self}: <key>`")
+        }
+    }
+
+    /// A challenge for `WWW-Authenticate`.
+    fn challenge(&self, realm: &str) -> String {
+        if self.is_bearer() {
+            format!("Bearer realm=\"{realm}\"")
+        } else {
+            format!("ApiKey realm=\"{realm}\", header=\"{self}\"")
+        }
+    }
+}
+
+impl KeyHeaders {
+    /// These headers, each once.
+    pub fn new(headers: impl IntoIterator<Item = KeyHeader>) -> Self {
+        let mut all = Vec::new();
+        for header in headers {
+            if !all.contains(&header) {
+                all.push(header);
+            }
+        }
+        Self(all)
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &KeyHeader> {
+        self.0.iter()
+    }
+
+    /// What a 401 challenges with.
+    pub fn challenges(&self, realm: &str) -> String {
+        self.0.iter().map(|header| header.challenge(realm)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The names of the headers of `request` that carry a key, as they stand there.
+    pub fn carriers<'a>(&self, request: &HttpRequest<'a>) -> impl Iterator<Item = &'a str> {
+        let of = |name: &str, value: &[u8]| {
+            self.0.iter().any(|header| header.is(name) && header.credential(value).is_some())
+        };
+        request.headers.iter().filter(move |(name, value)| of(name, value)).map(|(name, _)| *name)
+    }
+
+    /// The one key of `request`.
+    pub(super) fn read<'a>(&self, request: &HttpRequest<'a>) -> Result<&'a str, CredentialFault> {
+        let mut found = None;
+        for header in &self.0 {
+            for value in request.header(&header.0) {
+                let Some(text) = header.credential(value) else { continue };
+                // Where a proxy joins headers that came twice, a comma stands between them.
+                if found.replace(text).is_some() || text.contains(&b',') {
+                    return Err(CredentialFault::Several);
+                }
+            }
+        }
+        let text = found.ok_or(CredentialFault::Missing)?;
+        std::str::from_utf8(text).map_err(|_| CredentialFault::NotText)
+    }
+}
+
+impl KeyHeader {
+    /// Whether `name` names this header, or what a server that makes variables of headers takes for
+    /// the same: `x_api_key`.
+    fn is(&self, name: &str) -> bool {
+        let bytes = name.bytes().map(|byte| match byte {
+            b'_' => b'-',
+            byte => byte.to_ascii_lowercase(),
+        });
+        bytes.eq(self.0.bytes())
+    }
+
+    /// The key in a value of this header; `None` if it carries something else.
+    fn credential<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.is_bearer() {
+            return Some(value);
+        }
+        let scheme = value.split(|byte| *byte == b' ').next()?;
+        let key = value.get(scheme.len()..)?.trim_ascii();
+        scheme.eq_ignore_ascii_case(b"bearer").then_some(key)
+    }
+}
