@@ -1,8 +1,9 @@
-//! What each role may do in each service: the built-in policy of AI CMS, and what a file adds.
+//! What each role may do in each service, and what each operation of its HTTP API needs: the
+//! built-in policy of AI CMS, and what a file adds.
 //!
 //! Pure and total: a file is read and checked once, at start; from then on every question has an
-//! answer, without I/O, allocation or failure. Absence denies.
-//! The authorizer and the keyring ask it; neither decides anything without it.
+//! answer, without I/O or failure. Absence denies.
+//! The authorizer, the keyring and the gateway ask it; none decides anything without it.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

@@ -48,7 +48,9 @@ pub(super) fn segments(target: &str) -> Result<impl Iterator<Item = &str> + Clon
     if path.len() > MAX_PATH {
         return Err(PathFault::TooLong);
     }
-    let segments = path.strip_prefix('/').ok_or(PathFault::NotAbsolute)?.split('/');
+    let below = path.strip_prefix('/').ok_or(PathFault::NotAbsolute)?;
+    // The root has no segment.
+    let segments = below.split('/').filter(move |_| !below.is_empty());
     // An empty segment at the end is a slash at the end: it matches nothing, and hides nothing.
     let mut rest = segments.clone().peekable();
     while let Some(segment) = rest.next() {

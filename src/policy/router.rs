@@ -80,8 +80,7 @@ impl Router {
         method: &str,
         target: &str,
     ) -> Result<Option<&Arc<Route>>, PathFault> {
-        // The root has no segment.
-        let segments = segments(target)?.filter(|segment| !segment.is_empty() || target.len() > 1);
+        let segments = segments(target)?;
         Ok(self.at(host).find(method, segments))
     }
 

@@ -7,6 +7,7 @@ mod faults;
 mod golden;
 mod overlay;
 mod rights;
+mod routes;
 
 /// The built-in policy with `text` on it, as if from `policy.toml`.
 fn overlay(text: &str) -> Policy {

@@ -317,3 +317,77 @@ fn a_file_is_loaded_as_it_is_overlaid() {
         format!("policy file `{name}` is larger than 1048576 bytes, the most that is read")
     );
 }
+
+#[test]
+fn a_mistake_in_a_route_is_said_with_its_line_and_its_remedy() {
+    const BASE: &str = "[services.shop]\nactions.orders = { read = \"\", pay = \"\" }\nroles.clerk.allow = [\"orders.*\"]\n";
+    for (lines, expected) in [
+        (
+            "routes.\"get /x\" = \"orders.read\"",
+            "4: invalid route `get /x`: write a method in uppercase letters, a space and a path, as in `GET /articles/{id}`",
+        ),
+        (
+            "routes.\"GET x\" = \"orders.read\"",
+            "4: invalid route `GET x`: write a method in uppercase letters, a space and a path, as in `GET /articles/{id}`",
+        ),
+        (
+            "routes.\"/x\" = \"orders.read\"",
+            "4: invalid route `/x`: write a method in uppercase letters, a space and a path, as in `GET /articles/{id}`",
+        ),
+        (
+            "routes.\"GET /x//y\" = \"orders.read\"",
+            "4: invalid segment `` in route `GET /x//y`: write a placeholder, as in `{id}`, or letters, digits and any of `-._~!$&'()*+,=:@`",
+        ),
+        (
+            "routes.\"GET /a%20b\" = \"orders.read\"",
+            "4: invalid segment `a%20b` in route `GET /a%20b`: write a placeholder, as in `{id}`, or letters, digits and any of `-._~!$&'()*+,=:@`",
+        ),
+        (
+            "routes.\"GET /v{n}\" = \"orders.read\"",
+            "4: invalid segment `v{n}` in route `GET /v{n}`: write a placeholder, as in `{id}`, or letters, digits and any of `-._~!$&'()*+,=:@`",
+        ),
+        (
+            "routes.\"GET /{a}/{a}\" = \"orders.read\"",
+            "4: placeholder `{a}` is twice in route `GET /{a}/{a}`",
+        ),
+        (
+            "routes.\"GET /x\" = \"orders.reed\"",
+            "4: unknown action `orders.reed` in route `GET /x`: did you mean `orders.read`?",
+        ),
+        (
+            "[services.shop.routes.\"GET /x\"]\naction = \"orders.read\"\nbody.a = { true = \"orders.play\" }",
+            "6: unknown action `orders.play` in route `GET /x`: did you mean `orders.pay`?",
+        ),
+        (
+            "routes.\"GET /x\" = { action = \"orders.read\", body = { \"*\" = { true = \"orders.pay\" } } }",
+            "4: `*` in `body` of route `GET /x` takes the name of one action",
+        ),
+        (
+            "routes.\"GET /{a}\" = \"orders.read\"\nroutes.\"GET /{b}\" = \"orders.pay\"",
+            "5: route `GET /{b}` is route `GET /{a}` of service `shop` already: the same paths match both; drop one, or give the services different `hosts` or `base_paths`",
+        ),
+        (
+            "http.base_paths = [\"/cms\"]\nroutes.\"GET /tags/getAll\" = \"orders.read\"",
+            "5: route `GET /tags/getAll` is route `GET /tags/getAll` of service `ai-cms` already: the same paths match both; drop one, or give the services different `hosts` or `base_paths`",
+        ),
+        (
+            "http.base_paths = [\"cms\"]",
+            "4: invalid base path `cms`: it begins with `/`, as in `/cms` or `/v1/{tenant}`",
+        ),
+        (
+            "http.hosts = [\"Shop.example.com:80\"]",
+            "4: invalid host `Shop.example.com:80`: write a name in lowercase letters without a port, as in `api.example.com`, or `*.example.com` for every host below one",
+        ),
+        (
+            "routes.\"GET /x\" = { action = \"orders.read\", when_conditional = \"pass\" }",
+            "4: unknown variant `pass`, expected `deny` or `forward`",
+        ),
+        ("routes.\"GET /x\" = 1", "4: invalid type: integer `1`, expected an action, like"),
+        ("routes.\"GET /x\" = {}", "4: missing field `action`"),
+    ] {
+        let said = complaint(&format!("{BASE}{lines}\n"));
+        let expected = format!("policy.toml:{expected}");
+        assert!(said.starts_with(&expected), "{lines}\nsaid {said}\nnot  {expected}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
