@@ -34,6 +34,10 @@ pub struct Operation {
     pub method: &'static str,
     pub path: &'static str,
     pub action: &'static str,
+    /// Whether a conditional right passes, with its condition.
+    pub forwards: bool,
+    /// What the body's fields need, as the table has it.
+    pub body_fields: &'static str,
 }
 
 /// All 83 actions.
@@ -59,8 +63,15 @@ fn read_actions() -> Vec<Action> {
 /// All 131 operations.
 pub fn operations() -> Vec<Operation> {
     let rows = OPERATIONS.lines().skip(1).map(|row| row.split('\t').collect::<Vec<_>>());
-    let operations: Vec<Operation> =
-        rows.map(|row| Operation { method: row[0], path: row[1], action: row[2] }).collect();
+    let operations: Vec<Operation> = rows
+        .map(|row| Operation {
+            method: row[0],
+            path: row[1],
+            action: row[2],
+            forwards: row[3] == "forward",
+            body_fields: row[4],
+        })
+        .collect();
     assert_eq!(operations.len(), 131);
     operations
 }

@@ -21,6 +21,7 @@ mod command_line;
 mod damage;
 mod durable;
 mod escalation;
+mod ext_authz;
 mod golden;
 mod guide;
 mod listeners;
