@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use octavia_authz::pb::v1::AuthorizeRequest;
 
-use self::process::Process;
+use self::{client::Call, process::Process};
 
 const CONNECTIONS: usize = 8;
 const STREAMS: usize = 16;
@@ -45,25 +45,19 @@ fn main() {
     let key = sidecar.create_key("writer");
     let request =
         AuthorizeRequest { key, action: "articles.create".to_owned(), ..Default::default() };
+    let call = Call::authorize(&request);
     let empty = Process::empty();
 
     // Once each, not measured: caches warm, connections known to work.
     runtime.block_on(client::unary(
         &sidecar.address,
-        &request,
+        &call,
         CONNECTIONS,
         STREAMS,
         CALLS / 10,
         true,
     ));
-    runtime.block_on(client::unary(
-        &empty.address,
-        &request,
-        CONNECTIONS,
-        STREAMS,
-        CALLS / 10,
-        false,
-    ));
+    runtime.block_on(client::unary(&empty.address, &call, CONNECTIONS, STREAMS, CALLS / 10, false));
 
     println!(
         "\nunary Authorize, {CONNECTIONS} connections × {STREAMS} streams, {CALLS} calls a round:"
@@ -71,8 +65,8 @@ fn main() {
     println!("  round   empty handler            sidecar                  ratio of server CPU");
     let mut ratios = Vec::new();
     for round in 1..=ROUNDS {
-        let baseline = measure(&runtime, &empty, &request, false);
-        let measured = measure(&runtime, &sidecar, &request, true);
+        let baseline = measure(&runtime, &empty, &call, false);
+        let measured = measure(&runtime, &sidecar, &call, true);
         let ratio = measured.cpu_micros / baseline.cpu_micros;
         println!("  {round:<8}{baseline}     {measured}     {ratio:.3}");
         ratios.push(ratio);
@@ -107,11 +101,11 @@ impl std::fmt::Display for Measured {
 fn measure(
     runtime: &tokio::runtime::Runtime,
     server: &Process,
-    request: &AuthorizeRequest,
+    call: &Call,
     allowed: bool,
 ) -> Measured {
     let (cpu, started) = (server.cpu(), Instant::now());
-    runtime.block_on(client::unary(&server.address, request, CONNECTIONS, STREAMS, CALLS, allowed));
+    runtime.block_on(client::unary(&server.address, call, CONNECTIONS, STREAMS, CALLS, allowed));
     Measured {
         rate: CALLS as f64 / started.elapsed().as_secs_f64(),
         cpu_micros: (server.cpu() - cpu).as_secs_f64() * 1e6 / CALLS as f64,

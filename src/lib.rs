@@ -13,7 +13,7 @@
 //! | [`authorizer`] | decides: the walk of a request |
 //! | [`audit`] | what was changed or refused, for those who may see it |
 //! | [`keyring`] | changes: the rules of create, import, update, rotate, revoke; lists |
-//! | [`policy`] | services, actions, roles, conditions: compiled, pure, total |
+//! | [`policy`] | services, actions, roles, conditions, routes: compiled, pure, total |
 //! | [`cache`] | resolved keys in memory; no stale fill |
 //! | [`usage`] | when keys were last used, and how often; a sled of its own |
 //! | [`resolved_key`] | a record joined with the policy, ready to decide on |
@@ -42,6 +42,12 @@
 //! attributes have to meet; and the key's cell counts the use (`usage`). Nothing
 //! on this way waits or, for a cached key whose digest is up to date, allocates.
 //! Whatever cannot be found out is an error, never an allow.
+//!
+//! A request that a proxy asks about takes the same way behind one step more:
+//! `grpc::ext_authz` hands it to the [`gateway::Gateway`], which takes its key from
+//! the headers, finds its operation among the `policy`'s routes, looks at the body
+//! where that counts, and asks [`authorizer::Authorizer::admit`] for all the actions
+//! that it needs.
 //!
 //! # Life of a change
 //!

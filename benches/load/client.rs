@@ -10,18 +10,45 @@ use std::{
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use envoy_types::pb::envoy::service::auth::v3::CheckRequest;
 use h2::client::SendRequest;
 use http::{Method, Request};
 use octavia_authz::pb::v1::AuthorizeRequest;
-use prost::Message as _;
 use tokio::net::TcpStream;
 
-/// The beginning of a reply that allows: no compression, then `allowed = true`.
+/// A call, and how a reply to it begins that allows.
+#[derive(Clone)]
+pub struct Call {
+    path: &'static str,
+    frame: Bytes,
+    allowed: [u8; 2],
+}
+
+impl Call {
+    /// `Authorize`; the reply begins with `allowed = true`.
+    pub fn authorize(request: &AuthorizeRequest) -> Self {
+        let path = "/octavia.authz.v1.AuthorizationService/Authorize";
+        Self { path, frame: framed(request), allowed: ALLOWED }
+    }
+
+    /// Envoy's `Check`; the reply begins with an empty status, which is OK.
+    pub fn check(request: &CheckRequest) -> Self {
+        let path = "/envoy.service.auth.v3.Authorization/Check";
+        Self { path, frame: framed(request), allowed: [0x0a, 0x00] }
+    }
+
+    /// How long the message is, in bytes.
+    pub fn len(&self) -> usize {
+        self.frame.len() - FRAME_HEADER
+    }
+}
+
+/// The beginning of a decision that allows: `allowed = true`.
 const ALLOWED: [u8; 2] = [0x08, 0x01];
 const FRAME_HEADER: usize = 5;
 
 /// A message with gRPC's five bytes before it.
-fn framed(message: &AuthorizeRequest) -> Bytes {
+fn framed(message: &impl prost::Message) -> Bytes {
     let mut frame = BytesMut::new();
     frame.put_u8(0);
     frame.put_u32(u32::try_from(message.encoded_len()).unwrap());
@@ -42,33 +69,33 @@ async fn connect(address: &str) -> SendRequest<Bytes> {
     sender
 }
 
-fn call(address: &str, method: &str) -> Request<()> {
+fn call(address: &str, path: &str) -> Request<()> {
     Request::builder()
         .method(Method::POST)
-        .uri(format!("http://{address}/octavia.authz.v1.AuthorizationService/{method}"))
+        .uri(format!("http://{address}{path}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())
         .unwrap()
 }
 
-/// Makes `calls` calls of `Authorize`; checks every answer.
+/// Makes `calls` times `made`; checks every answer.
 pub async fn unary(
     address: &str,
-    request: &AuthorizeRequest,
+    made: &Call,
     connections: usize,
     streams: usize,
     calls: usize,
     allowed: bool,
 ) {
-    let body = framed(request);
+    let (body, expected) = (made.frame.clone(), made.allowed);
     let left = Arc::new(AtomicUsize::new(calls));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..connections {
         let sender = connect(address).await;
         for _ in 0..streams {
             let (sender, body, left) = (sender.clone(), body.clone(), Arc::clone(&left));
-            let call = call(address, "Authorize");
+            let call = call(address, made.path);
             tasks.spawn(async move {
                 let mut sender = sender;
                 while left
@@ -83,7 +110,7 @@ pub async fn unary(
                     while let Some(data) = reply.data().await {
                         let data = data.unwrap();
                         if allowed && first {
-                            assert_eq!(data[FRAME_HEADER..FRAME_HEADER + 2], ALLOWED);
+                            assert_eq!(data[FRAME_HEADER..FRAME_HEADER + 2], expected);
                         }
                         first = false;
                         reply.flow_control().release_capacity(data.len()).unwrap();
@@ -108,7 +135,8 @@ pub async fn stream(address: &str, request: &AuthorizeRequest, streams: usize, c
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..streams {
         let sender = connect(address).await;
-        let (call, chunk) = (call(address, "StreamAuthorize"), chunk.clone());
+        let path = "/octavia.authz.v1.AuthorizationService/StreamAuthorize";
+        let (call, chunk) = (call(address, path), chunk.clone());
         let chunks = count / streams / CHUNK;
         tasks.spawn(async move {
             let (response, mut requests) =
