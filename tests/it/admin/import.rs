@@ -252,46 +252,6 @@ async fn nobody_imports_more_than_they_hold_or_without_the_right() {
     sidecar.finish().await;
 }
 
-/// A renewal that was asked for by the use of a key that is revoked, and imported
-/// again with another text, must not give that one the old text's digest.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_late_renewal_never_brings_a_revoked_text_back() {
-    let sidecar = Sidecar::start();
-    let mut keys = sidecar.keys().await;
-    let id = "0123456789";
-    let texts = |round: u32| {
-        let id: octavia_authz::token::KeyId = id.parse().unwrap();
-        let token = || octavia_authz::token::Token::generate(id).unwrap().reveal().to_owned();
-        (token(), token(), round)
-    };
-    for round in 0..100 {
-        let (old, new, _) = texts(round);
-        let imported = |text: &str| ImportedKey { id: id.into(), ..key("one", sha256(text)) };
-        assert_eq!(counts(&import(&sidecar, vec![imported(&old)]).await), (1, 0, 0));
-        let (channel, text) = (sidecar.authorization().await, old.clone());
-        let uses = tokio::spawn(async move {
-            let mut client = channel;
-            for _ in 0..20 {
-                let request = octavia_authz::pb::v1::AuthorizeRequest {
-                    key: text.clone(),
-                    action: "articles.create".into(),
-                    ..Default::default()
-                };
-                client.authorize(request).await.unwrap();
-            }
-        });
-        let revoke =
-            octavia_authz::pb::v1::RevokeApiKeyRequest { id: id.into(), ..Default::default() };
-        keys.revoke_api_key(revoke.clone()).await.unwrap();
-        assert_eq!(counts(&import(&sidecar, vec![imported(&new)]).await), (1, 0, 0));
-        uses.await.unwrap();
-        assert_eq!(reason(&sidecar, &old).await, DecisionReason::KeyUnknown, "round {round}");
-        assert_eq!(reason(&sidecar, &new).await, DecisionReason::Allowed, "round {round}");
-        keys.revoke_api_key(revoke).await.unwrap();
-    }
-    sidecar.finish().await;
-}
-
 #[tokio::test]
 async fn a_text_that_was_imported_as_two_keys_is_neithers_until_one_is_revoked() {
     let sidecar = Sidecar::start();
