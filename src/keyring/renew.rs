@@ -4,6 +4,8 @@
 //! INVARIANT: a digest is replaced only for a secret that was proven by the one it
 //! replaces; nothing else of its key changes. Called by the server's task.
 
+use std::collections::HashSet;
+
 use super::Keyring;
 use crate::{
     change::{Actor, Change, ChangeKind, Effect, Origin},
@@ -22,15 +24,23 @@ impl Keyring {
         let rule = move |reader: &dyn crate::store::Reader| {
             let time = clock.now();
             let mut changes: Vec<Change> = Vec::new();
+            // The reader does not show what this rule has made.
+            let (mut ids, mut digests) = (HashSet::new(), HashSet::new());
             for renewal in &renewals {
-                // A rule changes a key once; the other secret waits for its next use.
-                let seen = changes.iter().any(|change| change.key_id == Some(renewal.id));
-                let Some(before) = reader.get(renewal.id)?.filter(|_| !seen) else { continue };
-                let Some(after) = renewed(before, renewal) else { continue };
-                // The same text was imported as another key, too: it keeps the digest.
-                if reader.find(&renewal.new.1)?.is_some_and(|other| other != after.id) {
+                let digest = renewal.new.1;
+                // A rule changes a key once; the other secret waits for its next use. So
+                // does a text that was imported as two keys.
+                if ids.contains(&renewal.id) || digests.contains(digest.as_bytes()) {
                     continue;
                 }
+                let Some(before) = reader.get(renewal.id)? else { continue };
+                let Some(after) = renewed(before, renewal) else { continue };
+                // The same text was imported as another key, too: it keeps the digest.
+                if reader.find(&digest)?.is_some_and(|other| other != after.id) {
+                    continue;
+                }
+                ids.insert(after.id);
+                digests.insert(*digest.as_bytes());
                 changes.push(Change {
                     kind: ChangeKind::Redigest,
                     time,

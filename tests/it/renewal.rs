@@ -6,7 +6,7 @@ use std::sync::Arc;
 use octavia_authz::{
     authorizer::{Authorizer, Outcome, Question, Reason},
     clock::{Clock, Timestamp},
-    digest::{Digest, Digester, Renewal, Scheme},
+    digest::{Digest, Digester, Pepper, Renewal, Scheme},
     keyring::{Caller, Identity, Imported, ImportedKey, Keyring, NewKey},
     policy::Policy,
     store::{Embedded, Store as _},
@@ -27,9 +27,13 @@ struct Parts {
 }
 
 fn parts() -> Parts {
+    parts_with(None)
+}
+
+fn parts_with(pepper: Option<Pepper>) -> Parts {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(Embedded::open(&dir.path().join("data")).unwrap());
-    let digester = Digester::new(None, None);
+    let digester = Digester::new(pepper, None);
     let (told, clock) = (digester.clone(), Clock::test(Timestamp(1_800_000_000_000)));
     store.subscribe(Box::new(move |changed| told.count(changed.before, changed.after)));
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
@@ -121,6 +125,21 @@ async fn a_late_renewal_takes_no_digest_that_another_key_has() {
     assert_eq!(parts.outcome("twice"), Outcome::Allow);
     parts.revoke(first).await;
     assert_ne!(parts.outcome("twice"), Outcome::Allow);
+}
+
+#[tokio::test]
+async fn of_renewals_made_together_only_one_takes_a_digest() {
+    // Neither of the two ways in which it was imported is the one in force.
+    let parts = parts_with(Some(Pepper::new(b"of this test")));
+    parts.import(None, by_sha256("twice")).await;
+    let mut both = parts.asked_by_use_of("twice").await;
+    let second = parts.import(None, by_blake3("twice")).await;
+    // As if the second had come between two looks for the first.
+    both.push(Renewal { id: second, old: by_blake3("twice"), new: both[0].new });
+    parts.keyring.renew(both).await.unwrap();
+    assert_eq!((parts.digester.outdated(), parts.outcome("twice")), (1, UNKNOWN));
+    parts.revoke(second).await;
+    assert_eq!(parts.outcome("twice"), Outcome::Allow);
 }
 
 #[tokio::test]
