@@ -32,7 +32,7 @@ use crate::{
     record::{KeyRecord, MAX_SECRETS, SecretRecord},
     store::{CommitError, Committed, Reader, Store, StoreError, Summary},
     token::{KeyId, NoRandomness, Token},
-    usage::{KeyUsage, Usage},
+    usage::{KeyUsage, Usage, UsageError},
 };
 
 /// The team of a key that the operator creates without naming one.
@@ -138,6 +138,12 @@ pub enum KeyringError {
     /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// Keys were imported, but not when they were last used. There may be others that
+    /// were not imported yet.
+    #[error(
+        "keys were imported, but when they were last used could not be written; import them again to be sure that all are there"
+    )]
+    ImportedWithoutUsage(#[source] UsageError),
 }
 
 impl From<Refusal> for KeyringError {

@@ -54,7 +54,6 @@ use crate::{
     digest::{Digest, Presented},
     record::{KeyRecord, RecordError},
     token::KeyId,
-    usage::UsageError,
 };
 
 /// The sequence number of a change; the state after it is this revision.
@@ -225,9 +224,6 @@ pub enum StoreError {
     /// The stored form is not a record.
     #[error("the state holds a damaged record")]
     Record(#[from] RecordError),
-    /// How keys were used cannot be written.
-    #[error("the usage of keys cannot be written: {0}")]
-    Usage(#[from] UsageError),
     /// The engine cannot answer.
     #[error("the store cannot answer: {0}")]
     Unavailable(&'static str),

@@ -22,6 +22,7 @@ use crate::{
     record::{KeyRecord, SecretRecord},
     store::{CommitError, Reader, Rule, StoreError},
     token::KeyId,
+    usage::UsageError,
 };
 
 /// Keys that are taken over in one change: others wait no longer than for these.
@@ -91,7 +92,10 @@ impl Keyring {
                     return Err(refusal.into());
                 }
                 _ if dry_run => {}
-                _ => self.take_over_usage(&told, &used).await?,
+                _ => {
+                    let noted = self.take_over_usage(&told, &used).await;
+                    noted.map_err(KeyringError::ImportedWithoutUsage)?;
+                }
             }
             outcomes.extend(told);
         }
@@ -103,7 +107,7 @@ impl Keyring {
         &self,
         told: &[Imported],
         used: &[Option<Timestamp>],
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), UsageError> {
         let mut noted = false;
         for (outcome, used) in told.iter().zip(used) {
             if let (Imported::Done(id), Some(used)) = (outcome, used) {
@@ -114,7 +118,7 @@ impl Keyring {
         if noted {
             let usage = self.usage.clone();
             let flushed = tokio::task::spawn_blocking(move || usage.flush()).await;
-            flushed.map_err(|_| StoreError::Unavailable("the usage could not be written"))??;
+            flushed.map_err(|_| UsageError::Panicked)??;
         }
         Ok(())
     }

@@ -72,6 +72,13 @@ pub(in crate::grpc) fn status(error: KeyringError) -> Status {
     let error = match error {
         KeyringError::Commit(error) => error,
         KeyringError::NoRandomness(error) => return Status::unavailable(error.to_string()),
+        KeyringError::ImportedWithoutUsage(ref source) => {
+            tracing::warn!(
+                error = source as &dyn Error,
+                "the use of imported keys was not written"
+            );
+            return Status::unavailable(error.to_string());
+        }
     };
     let message = error.to_string();
     let message = redacted(&message).unwrap_or(message);

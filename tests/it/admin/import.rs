@@ -289,3 +289,21 @@ async fn a_dry_run_leaves_the_record_of_refusals_alone() {
     assert_eq!((revision, after), (1, 2));
     sidecar.finish().await;
 }
+
+#[tokio::test]
+async fn an_import_whose_use_cannot_be_written_says_that_keys_were_imported() {
+    let sidecar = Sidecar::start();
+    let used = prost_types::Timestamp { seconds: 1_700_000_000, nanos: 0 };
+    let keys = vec![ImportedKey { last_used_time: Some(used), ..key("one", sha256("a text")) }];
+    let message = || vec![ImportApiKeysRequest { keys: keys.clone(), dry_run: false }];
+    let (usage, away) = (sidecar.dir().join("usage"), sidecar.dir().join("away"));
+    std::fs::rename(&usage, &away).unwrap();
+    let error = import_as(&sidecar, &sidecar.operator_token(), message()).await.unwrap_err();
+    std::fs::rename(&away, &usage).unwrap();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("keys were imported"), "{error}");
+    let again = import_as(&sidecar, &sidecar.operator_token(), message()).await.unwrap();
+    assert_eq!(counts(&again), (0, 1, 0));
+    assert_eq!(reason(&sidecar, "a text").await, DecisionReason::Allowed);
+    sidecar.finish().await;
+}
