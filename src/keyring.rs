@@ -372,10 +372,10 @@ impl Keyring {
         etag: String,
     ) -> Result<Rotated, KeyringError> {
         let id = key_id(id)?;
-        let usage = self.usage.of(id).unwrap_or_default();
         let token = Token::generate(id)?;
         let secret = SecretRecord::new(&token, 0, &self.digester, self.clock.now());
         let attempt = Attempt { caller, right: "api_keys.rotate", kind: ChangeKind::Rotate, id };
+        let usage = self.usage_before(&attempt).unwrap_or_default();
         let committed = self
             .commit(attempt, move |change| {
                 let mut after = change.target(&etag)?.clone();
@@ -422,9 +422,9 @@ impl Keyring {
         dry_run: bool,
     ) -> Result<Revoked, KeyringError> {
         let id = key_id(id)?;
-        // With the key goes what is known of its use.
-        let usage = self.usage.of(id).ok();
         let attempt = Attempt { caller, right: "api_keys.revoke", kind: ChangeKind::Revoke, id };
+        // With the key goes what is known of its use.
+        let usage = self.usage_before(&attempt);
         let edit = move |change: &edit::Edit<'_>| {
             change.target(&etag)?;
             Ok(Effect::Remove)
@@ -437,6 +437,15 @@ impl Keyring {
         let key = before.ok_or(CommitError::InDoubt)?;
         let usage = usage.map(|usage| (usage, self.usage.known_since(&key)));
         Ok(Revoked { key, usage })
+    }
+
+    /// How the key of `attempt` was used until now. Not for a caller without the
+    /// right: others wait while it is found out.
+    fn usage_before(&self, attempt: &Attempt) -> Option<KeyUsage> {
+        let now = self.clock.now();
+        let powers = Powers::of(&attempt.caller, &*self.store, &self.policy, now).ok()?;
+        powers.require(attempt.right).ok()?;
+        self.usage.of(attempt.id).ok()
     }
 }
 
