@@ -1,21 +1,21 @@
 //! What proves a key: a digest of its text, never the text.
 //!
 //! INVARIANT: a digest is compared in constant time, and only with one that was
-//! made in the same way, with the same pepper. A pepper has no `Display`, a blank
-//! `Debug`, and is wiped when dropped. The authorizer and the keyring digest what
-//! callers present; records hold digests.
+//! made in the same way, with the same pepper. The authorizer and the keyring
+//! digest what callers present; records hold digests.
 //!
 //! New digests are BLAKE3, keyed with the pepper where there is one. Others may be
 //! stored still: of the pepper before, of a time without one, of imported keys.
 //! How many there are is counted ([`Digester::count`]), so that nobody pays for
 //! schemes that no key has any more.
 
+mod census;
+mod pepper;
+mod presented;
+
 use std::{
     collections::HashMap,
-    fmt, fs, io,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    str::FromStr,
+    fmt,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,8 +24,12 @@ use std::{
 
 use sha2::Digest as _;
 use tokio::sync::Notify;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+pub use self::{
+    census::Census,
+    pepper::{NotPepperId, Pepper, PepperError, PepperId},
+    presented::{Digests, Presented},
+};
 use crate::{
     record::{KeyRecord, SecretRecord},
     token::{self, KeyId, Malformed},
@@ -33,9 +37,6 @@ use crate::{
 
 /// A longer text is no key's.
 pub const MAX_FOREIGN_TEXT: usize = 512;
-/// A shorter pepper could be guessed.
-const MIN_PEPPER: usize = 32;
-const MAX_PEPPER: usize = 4096;
 
 /// The digest of a text.
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -50,64 +51,6 @@ pub enum Scheme {
     Keyed(PepperId),
     /// SHA-256: imported keys have it until their first use.
     Sha256,
-}
-
-/// The public fingerprint of a pepper: the first 8 bytes of a digest of it.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PepperId([u8; 8]);
-
-/// A key for digests, kept outside of the data directory: who has only that can
-/// try no guess.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Pepper {
-    key: [u8; 32],
-    #[zeroize(skip)]
-    id: PepperId,
-}
-
-/// A pepper file is of no use.
-#[derive(Debug, thiserror::Error)]
-pub enum PepperError {
-    /// It cannot be read.
-    #[error("cannot read the pepper in `{}`", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What came back.
-        #[source]
-        source: io::Error,
-    },
-    /// It is too short or too long.
-    #[error(
-        "the pepper in `{}` must be {MIN_PEPPER} to {MAX_PEPPER} bytes; make one with `head -c 32 /dev/urandom | base64`",
-        .0.display()
-    )]
-    Length(PathBuf),
-}
-
-/// What a caller presents: which key it says it has, and the proof.
-#[derive(Clone, Debug)]
-pub struct Presented {
-    /// Finds the record. `None`: the text is not one of ours; the digests find it.
-    pub id: Option<KeyId>,
-    /// To be compared with the record's.
-    pub digests: Digests,
-}
-
-/// The digests of one text, in every scheme that some key has.
-#[derive(Clone, Debug)]
-pub struct Digests {
-    scheme: Scheme,
-    digest: Digest,
-    /// Empty, and so without allocation, where every key is up to date.
-    others: Vec<(Scheme, Digest)>,
-}
-
-/// How many secrets there are of each scheme, and how many that are not of ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    schemes: Vec<(Scheme, u64)>,
-    foreign: u64,
 }
 
 /// Makes digests, and knows which schemes are in use.
@@ -153,7 +96,8 @@ impl Digester {
     pub fn new(current: Option<Pepper>, previous: Option<Pepper>) -> Self {
         let mut known: Vec<Known> = Vec::new();
         for pepper in [Some(current), previous.map(Some), Some(None)].into_iter().flatten() {
-            let scheme = pepper.as_ref().map_or(Scheme::Blake3, |pepper| Scheme::Keyed(pepper.id));
+            let scheme =
+                pepper.as_ref().map_or(Scheme::Blake3, |pepper| Scheme::Keyed(pepper.id()));
             if known.iter().all(|known| known.scheme != scheme) {
                 known.push(Known { scheme, pepper, secrets: AtomicU64::new(0) });
             }
@@ -280,36 +224,6 @@ impl Digester {
     }
 }
 
-impl Census {
-    /// Counts the secrets of `key`.
-    pub fn add(&mut self, key: &KeyRecord) {
-        for secret in &key.secrets {
-            self.add_some(secret.scheme, 1);
-            self.foreign += u64::from(secret.foreign);
-        }
-    }
-
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: &Self) {
-        for (scheme, secrets) in &other.schemes {
-            self.add_some(*scheme, *secrets);
-        }
-        self.foreign += other.foreign;
-    }
-
-    /// The schemes that there are, each with its number of secrets.
-    pub fn schemes(&self) -> impl Iterator<Item = (Scheme, u64)> + '_ {
-        self.schemes.iter().copied()
-    }
-
-    fn add_some(&mut self, scheme: Scheme, secrets: u64) {
-        match self.schemes.iter_mut().find(|(known, _)| *known == scheme) {
-            Some((_, count)) => *count += secrets,
-            None => self.schemes.push((scheme, secrets)),
-        }
-    }
-}
-
 impl Known {
     fn is_in_use(&self) -> bool {
         self.secrets.load(Ordering::Acquire) > 0
@@ -321,28 +235,6 @@ impl Known {
             (None, Scheme::Sha256) => Digest::from_bytes(sha2::Sha256::digest(text).into()),
             (None, _) => Digest::of(text),
         }
-    }
-}
-
-impl Digests {
-    /// Whether one of them is `digest`, which was made by `scheme`. Which schemes
-    /// there are is no secret; the comparison takes the same time for every
-    /// digest.
-    pub fn prove(&self, scheme: Scheme, digest: &Digest) -> bool {
-        if self.scheme == scheme {
-            return self.digest == *digest;
-        }
-        self.others.iter().any(|(other, made)| *other == scheme && made == digest)
-    }
-
-    /// The one in the scheme in force.
-    pub fn current(&self) -> (Scheme, Digest) {
-        (self.scheme, self.digest)
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Digest> {
-        std::iter::once(&self.digest).chain(self.others.iter().map(|(_, digest)| digest))
     }
 }
 
@@ -366,86 +258,6 @@ impl Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Digest(…)")
-    }
-}
-
-impl Pepper {
-    /// Reads a pepper. One newline at the end is not part of it.
-    ///
-    /// # Errors
-    /// [`PepperError`]
-    pub fn read(path: &Path) -> Result<Self, PepperError> {
-        let read = |source| PepperError::Read { path: path.to_owned(), source };
-        let bytes = Zeroizing::new(fs::read(path).map_err(read)?);
-        let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        if !(MIN_PEPPER..=MAX_PEPPER).contains(&text.len()) {
-            return Err(PepperError::Length(path.to_owned()));
-        }
-        let mode = fs::metadata(path).map_err(read)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!(file = %path.display(), mode = format!("{:o}", mode & 0o777),
-                "others can read the pepper; make its file 0600");
-        }
-        Ok(Self::new(text))
-    }
-
-    /// The pepper that is made of these bytes.
-    pub fn new(bytes: &[u8]) -> Self {
-        let id = blake3::derive_key("octavia-authz 2026-11 fingerprint of a pepper", bytes);
-        let id = PepperId(id.first_chunk().copied().unwrap_or_default());
-        Self { key: blake3::derive_key("octavia-authz 2026-11 key of digests", bytes), id }
-    }
-
-    /// Its fingerprint.
-    pub fn id(&self) -> PepperId {
-        self.id
-    }
-}
-
-impl fmt::Debug for Pepper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pepper(…)")
-    }
-}
-
-impl PepperId {
-    /// A fingerprint that was stored; `None` when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
-
-    /// What is stored.
-    pub fn as_bytes(&self) -> &[u8; 8] {
-        &self.0
-    }
-}
-
-/// The text is not that of a fingerprint.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the fingerprint of a pepper, 16 hexadecimal digits")]
-pub struct NotPepperId;
-
-impl FromStr for PepperId {
-    type Err = NotPepperId;
-
-    fn from_str(text: &str) -> Result<Self, NotPepperId> {
-        let number = u64::from_str_radix(text, 16).map_err(|_| NotPepperId)?;
-        let id = Self(number.to_be_bytes());
-        if id.to_string() == text { Ok(id) } else { Err(NotPepperId) }
-    }
-}
-
-/// As 16 hexadecimal digits.
-impl fmt::Display for PepperId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for PepperId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Which digest proves what, and which are made at all.
 
+use std::fs;
+
 use super::*;
 use crate::{clock::Timestamp, token::Token};
 
