@@ -6,24 +6,25 @@
 //! asked for; the store is closed after the last call is answered.
 
 mod connection;
+mod health;
 mod limits;
 mod listener;
 mod pepper;
 mod retention;
+mod routes;
 mod worker;
 
 use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
 
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer as ExtAuthzServer;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::service::Routes;
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_health::ServingStatus;
 
-use self::connection::Open;
+use self::{connection::Open, health::Health};
 pub use self::{
     connection::Socket,
     listener::{BindError, Listener},
@@ -36,33 +37,13 @@ use crate::{
     clock::Clock,
     config::{Address, Config},
     digest::{Digester, Pepper, PepperError},
-    gateway::{Gateway, KeyHeaders},
-    grpc::{Admin, Audit, Authorization, ExtAuthz, LogRefused, Maintenance},
+    grpc::{Admin, Audit, Maintenance},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
-    pb::{
-        self,
-        v1::{
-            api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
-            authorization_service_server::AuthorizationServiceServer,
-            maintenance_service_server::MaintenanceServiceServer,
-            role_service_server::RoleServiceServer,
-        },
-    },
     policy::{Policy, PolicyError},
     store::{Embedded, Failure, OpenError, Recovery, Store as _},
     usage::{Usage, UsageError},
 };
-
-const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
-/// Envoy's external authorization.
-const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
-const ADMIN: [&str; 4] = [
-    "octavia.authz.v1.ApiKeyService",
-    "octavia.authz.v1.AuditService",
-    "octavia.authz.v1.RoleService",
-    "octavia.authz.v1.MaintenanceService",
-];
 
 /// A sidecar that is bound and ready to run.
 pub struct Server {
@@ -217,11 +198,11 @@ impl Server {
         let health = Health::new();
         let authorization = Bound {
             listeners: config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: authorization_routes(authorizer, config.key_headers, &health)?,
+            routes: routes::authorization(authorizer, config.key_headers, &health)?,
         };
         let admin = Bound {
             listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: admin_routes(admin, maintenance, audit, &health)?,
+            routes: routes::admin(admin, maintenance, audit, &health)?,
         };
         let summary = store.summary();
         let started = Started {
@@ -349,90 +330,4 @@ impl Bound {
     fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().map(|listener| listener.address().clone()).collect()
     }
-}
-
-/// The health of every service, the same on every listener.
-struct Health {
-    reporter: HealthReporter,
-}
-
-impl Health {
-    fn new() -> Self {
-        Self { reporter: HealthReporter::new() }
-    }
-
-    async fn set(&self, status: ServingStatus) {
-        for service in ["", AUTHORIZATION, EXT_AUTHZ].into_iter().chain(ADMIN) {
-            self.reporter.set_service_status(service, status).await;
-        }
-    }
-
-    /// Ends every Watch after what it was told last: it is no call that has an
-    /// answer to wait for, and would hold up the stop.
-    async fn end_watches(&self) {
-        let mut reporter = self.reporter.clone();
-        for service in ["", AUTHORIZATION, EXT_AUTHZ].into_iter().chain(ADMIN) {
-            reporter.clear_service_status(service).await;
-        }
-    }
-
-    fn service(
-        &self,
-    ) -> tonic_health::pb::health_server::HealthServer<impl tonic_health::pb::health_server::Health>
-    {
-        tonic_health::pb::health_server::HealthServer::new(
-            tonic_health::server::HealthService::from_health_reporter(self.reporter.clone()),
-        )
-    }
-}
-
-fn authorization_routes(
-    authorizer: Arc<Authorizer>,
-    key_headers: KeyHeaders,
-    health: &Health,
-) -> Result<Routes, ServerError> {
-    let max = limits::MAX_MESSAGE;
-    let gateway = Arc::new(Gateway::new(Arc::clone(&authorizer), key_headers));
-    let ext_authz = ExtAuthzServer::new(ExtAuthz::new(gateway)).max_decoding_message_size(max);
-    let authorization = AuthorizationServiceServer::new(Authorization::new(authorizer))
-        .max_decoding_message_size(max);
-    let routes = Routes::new(authorization).add_service(ext_authz).add_service(health.service());
-    with_reflection(routes, &[AUTHORIZATION])
-}
-
-fn admin_routes(
-    service: Admin,
-    maintenance: Maintenance,
-    audit: Audit,
-    health: &Health,
-) -> Result<Routes, ServerError> {
-    let max = limits::MAX_ADMIN_MESSAGE;
-    let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
-    let roles = RoleServiceServer::new(service).max_decoding_message_size(max);
-    let maintenance = MaintenanceServiceServer::new(maintenance).max_decoding_message_size(max);
-    let audit = AuditServiceServer::new(audit).max_decoding_message_size(max);
-    let routes = Routes::new(keys)
-        .add_service(roles)
-        .add_service(maintenance)
-        .add_service(audit)
-        .add_service(health.service());
-    let routes = with_reflection(routes, &ADMIN)?;
-    Ok(Routes::from(routes.into_axum_router().layer(LogRefused::default())))
-}
-
-/// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.
-fn with_reflection(routes: Routes, services: &[&str]) -> Result<Routes, ServerError> {
-    let builder = || {
-        services
-            .iter()
-            .fold(tonic_reflection::server::Builder::configure(), |builder, name| {
-                builder.with_service_name(*name)
-            })
-            .with_service_name("grpc.health.v1.Health")
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(routes
-        .add_service(builder().build_v1().map_err(ServerError::Reflection)?)
-        .add_service(builder().build_v1alpha().map_err(ServerError::Reflection)?))
 }

@@ -1,0 +1,91 @@
+//! Which services answer on which listeners, and how large their messages may be.
+
+use std::sync::Arc;
+
+use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer as ExtAuthzServer;
+use tonic::service::Routes;
+
+use super::{ServerError, health::Health, limits};
+use crate::{
+    authorizer::Authorizer,
+    gateway::{Gateway, KeyHeaders},
+    grpc::{Admin, Audit, Authorization, ExtAuthz, LogRefused, Maintenance},
+    pb::{
+        self,
+        v1::{
+            api_key_service_server::ApiKeyServiceServer, audit_service_server::AuditServiceServer,
+            authorization_service_server::AuthorizationServiceServer,
+            maintenance_service_server::MaintenanceServiceServer,
+            role_service_server::RoleServiceServer,
+        },
+    },
+};
+
+pub(super) const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
+/// Envoy's external authorization.
+pub(super) const EXT_AUTHZ: &str = "envoy.service.auth.v3.Authorization";
+pub(super) const ADMIN: [&str; 4] = [
+    "octavia.authz.v1.ApiKeyService",
+    "octavia.authz.v1.AuditService",
+    "octavia.authz.v1.RoleService",
+    "octavia.authz.v1.MaintenanceService",
+];
+
+/// What answers on the authorization listeners.
+///
+/// # Errors
+/// [`ServerError::Reflection`]
+pub(super) fn authorization(
+    authorizer: Arc<Authorizer>,
+    key_headers: KeyHeaders,
+    health: &Health,
+) -> Result<Routes, ServerError> {
+    let max = limits::MAX_MESSAGE;
+    let gateway = Arc::new(Gateway::new(Arc::clone(&authorizer), key_headers));
+    let ext_authz = ExtAuthzServer::new(ExtAuthz::new(gateway)).max_decoding_message_size(max);
+    let authorization = AuthorizationServiceServer::new(Authorization::new(authorizer))
+        .max_decoding_message_size(max);
+    let routes = Routes::new(authorization).add_service(ext_authz).add_service(health.service());
+    with_reflection(routes, &[AUTHORIZATION])
+}
+
+/// What answers on the admin listeners.
+///
+/// # Errors
+/// [`ServerError::Reflection`]
+pub(super) fn admin(
+    service: Admin,
+    maintenance: Maintenance,
+    audit: Audit,
+    health: &Health,
+) -> Result<Routes, ServerError> {
+    let max = limits::MAX_ADMIN_MESSAGE;
+    let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
+    let roles = RoleServiceServer::new(service).max_decoding_message_size(max);
+    let maintenance = MaintenanceServiceServer::new(maintenance).max_decoding_message_size(max);
+    let audit = AuditServiceServer::new(audit).max_decoding_message_size(max);
+    let routes = Routes::new(keys)
+        .add_service(roles)
+        .add_service(maintenance)
+        .add_service(audit)
+        .add_service(health.service());
+    let routes = with_reflection(routes, &ADMIN)?;
+    Ok(Routes::from(routes.into_axum_router().layer(LogRefused::default())))
+}
+
+/// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.
+fn with_reflection(routes: Routes, services: &[&str]) -> Result<Routes, ServerError> {
+    let builder = || {
+        services
+            .iter()
+            .fold(tonic_reflection::server::Builder::configure(), |builder, name| {
+                builder.with_service_name(*name)
+            })
+            .with_service_name("grpc.health.v1.Health")
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(routes
+        .add_service(builder().build_v1().map_err(ServerError::Reflection)?)
+        .add_service(builder().build_v1alpha().map_err(ServerError::Reflection)?))
+}
