@@ -124,10 +124,20 @@ impl Gateway {
     }
 }
 
-/// Servers that make variables of headers take `_` for `-`.
 fn is_withheld(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    name.starts_with("x-octavia-") || OVERRIDES.contains(&&*name)
+    const OURS: usize = "x-octavia-".len();
+    let is = |name: &str, known: &str| normal(name).eq(known.bytes());
+    name.get(..OURS).is_some_and(|name| is(name, "x-octavia-"))
+        || OVERRIDES.iter().any(|known| is(name, known))
+}
+
+/// The bytes of a header's name as servers compare them that make variables of headers: without
+/// case, and with `_` for `-`.
+fn normal(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().map(|byte| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    })
 }
 
 /// What `request` needs.

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::HttpRequest;
+use super::{HttpRequest, normal};
 
 const AUTHORIZATION: &str = "authorization";
 
@@ -133,11 +133,7 @@ impl KeyHeader {
     /// Whether `name` names this header, or what a server that makes variables of headers takes for
     /// the same: `x_api_key`.
     fn is(&self, name: &str) -> bool {
-        let bytes = name.bytes().map(|byte| match byte {
-            b'_' => b'-',
-            byte => byte.to_ascii_lowercase(),
-        });
-        bytes.eq(self.0.bytes())
+        normal(name).eq(self.0.bytes())
     }
 
     /// The key in a value of this header; `None` if it carries something else.
