@@ -22,7 +22,7 @@ use octavia_authz::{
     clock::Clock,
     digest::Digester,
     keyring::{Caller, Identity, Keyring, NewKey},
-    policy::{Attributes, Policy},
+    policy::{Attributes, CurrentPolicy, Policy},
     store::{Embedded, Reader as _},
     token,
     usage::Usage,
@@ -36,7 +36,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 struct Setup {
     _dir: TempDir,
     store: Arc<Embedded>,
-    policy: Arc<Policy>,
+    policy: CurrentPolicy,
     usage: Usage,
     keys: Vec<String>,
 }
@@ -44,16 +44,11 @@ struct Setup {
 fn setup(count: usize) -> Setup {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let digester = Digester::new(None, None);
     let usage = Usage::open(&dir.path().join("usage"), Clock::System).unwrap();
-    let keyring = Keyring::new(
-        store.clone(),
-        Arc::clone(&policy),
-        digester.clone(),
-        usage.clone(),
-        Clock::System,
-    );
+    let keyring =
+        Keyring::new(store.clone(), policy.clone(), digester.clone(), usage.clone(), Clock::System);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let keys = runtime.block_on(async {
         let mut tasks = tokio::task::JoinSet::new();
@@ -83,7 +78,7 @@ fn setup(count: usize) -> Setup {
 fn authorizer(setup: &Setup) -> Authorizer {
     Authorizer::new(
         setup.store.clone(),
-        Arc::clone(&setup.policy),
+        setup.policy.clone(),
         Digester::new(None, None),
         setup.usage.clone(),
         setup.keys.len() as u64,

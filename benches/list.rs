@@ -24,7 +24,7 @@ use octavia_authz::{
     clock::{Clock, Timestamp},
     digest::Digester,
     keyring::{By, Caller, Filter, Identity, Keyring, Order, PageRequest},
-    policy::Policy,
+    policy::{CurrentPolicy, Policy},
     record::{KeyRecord, SecretRecord},
     store::{Embedded, Store as _},
     token::{KeyId, Token},
@@ -106,7 +106,7 @@ fn lists(criterion: &mut Criterion) {
     assert_eq!(store.scan(None).filter(Result::is_ok).count(), count);
     let (reading, before) = (reading.elapsed(), resident());
     let building = Instant::now();
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let clock = Clock::test(NOW);
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     let keyring = Keyring::new(store, policy, digester, usage, clock);

@@ -17,7 +17,7 @@ use crate::{
     cache::Cache,
     clock::{Clock, Timestamp},
     digest::{Digester, Presented},
-    policy::{Attributes, Policy, Right, WhenConditional, service_or_default},
+    policy::{Attributes, CurrentPolicy, Policy, Right, WhenConditional, service_or_default},
     resolved_key::ResolvedKey,
     store::{Changed, Revision, Store, StoreError, find_presented},
     token::KeyId,
@@ -30,7 +30,7 @@ const FIND_TRIES: usize = 16;
 /// Decides what keys may do.
 pub struct Authorizer {
     store: Arc<dyn Store>,
-    policy: Arc<Policy>,
+    policy: CurrentPolicy,
     cache: Arc<Cache<ResolvedKey>>,
     digester: Digester,
     clock: Clock,
@@ -52,7 +52,7 @@ impl Authorizer {
     /// records in `usage` how keys are used.
     pub fn new(
         store: Arc<dyn Store>,
-        policy: Arc<Policy>,
+        policy: CurrentPolicy,
         digester: Digester,
         usage: Usage,
         cache_capacity: u64,
@@ -201,8 +201,15 @@ impl Authorizer {
     }
 
     /// The policy that is decided by.
-    pub fn policy(&self) -> &Arc<Policy> {
-        &self.policy
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.get()
+    }
+
+    /// Decides by `policy` from now on: when this returns, every later decision does.
+    pub fn replace_policy(&self, policy: Policy) {
+        self.policy.replace(policy);
+        // After it: a key that is resolved with the old one meanwhile is forgotten, too.
+        self.cache.invalidate_all();
     }
 
     /// The newest revision.
@@ -233,7 +240,7 @@ impl Authorizer {
         self.cache.get_or_load(id, || {
             let Some(record) = self.store.get(id)? else { return Ok(None) };
             let cell = self.usage.cell(&record);
-            Ok(Some(ResolvedKey::new(record, &self.policy).with_usage(cell)))
+            Ok(Some(ResolvedKey::new(record, &self.policy.get()).with_usage(cell)))
         })
     }
 }

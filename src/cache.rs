@@ -99,6 +99,15 @@ impl<T: Send + Sync + 'static> Cache<T> {
         self.entries.invalidate(&id);
     }
 
+    /// As [`Cache::invalidate`], for every id.
+    pub fn invalidate_all(&self) {
+        for slot in &self.slots {
+            slot.generation.fetch_add(1, Ordering::SeqCst);
+            slot.last.store(None);
+        }
+        self.entries.invalidate_all();
+    }
+
     /// How many entries moka holds. Does its housekeeping first, to count right:
     /// not for the path of a request.
     pub fn len(&self) -> u64 {

@@ -78,7 +78,8 @@ impl Gateway {
 
     /// Decides whether `request` may pass.
     pub fn check(&self, request: &HttpRequest<'_>) -> Verdict {
-        let demand = demand(self.authorizer.policy(), request);
+        let policy = self.authorizer.policy();
+        let demand = demand(&policy, request);
         let (service, actions) = match &demand {
             Ok(demand) => (demand.service.to_owned(), demand.actions.join(",")),
             Err(_) => Default::default(),

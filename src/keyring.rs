@@ -37,7 +37,7 @@ use crate::{
     change::Refusal,
     clock::{Clock, Timestamp},
     digest::Digester,
-    policy::Policy,
+    policy::{CurrentPolicy, Policy},
     record::KeyRecord,
     store::{CommitError, Committed, Reader, Store, Summary},
     token::KeyId,
@@ -49,7 +49,7 @@ use crate::{
 pub struct Keyring {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
-    policy: Arc<Policy>,
+    policy: CurrentPolicy,
     digester: Digester,
     usage: Usage,
     clock: Clock,
@@ -61,7 +61,7 @@ impl Keyring {
     /// and lists none until they are read.
     pub fn new(
         store: Arc<dyn Store>,
-        policy: Arc<Policy>,
+        policy: CurrentPolicy,
         digester: Digester,
         usage: Usage,
         clock: Clock,
@@ -102,7 +102,7 @@ impl Keyring {
     /// [`Refusal::Unauthenticated`], or the store cannot be read.
     pub fn authenticate(&self, caller: &Caller) -> Result<Powers, CommitError> {
         let now = self.clock.now();
-        let powers = Powers::of(caller, &*self.store, &self.policy, now)?;
+        let powers = Powers::of(caller, &*self.store, &self.policy.get(), now)?;
         if let (Powers::Of(key), Identity::Key(presented)) = (&powers, &caller.identity)
             && let Some(secret) = key.proven_by(&presented.digests, now)
         {
@@ -118,8 +118,8 @@ impl Keyring {
     }
 
     /// The policy that is asked.
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.get()
     }
 
     /// How `key` was used, and since when that is known without a gap. `None`: that
@@ -168,7 +168,7 @@ impl Keyring {
     /// right: others wait while it is found out.
     fn usage_before(&self, attempt: &Attempt) -> Option<KeyUsage> {
         let now = self.clock.now();
-        let powers = Powers::of(&attempt.caller, &*self.store, &self.policy, now).ok()?;
+        let powers = Powers::of(&attempt.caller, &*self.store, &self.policy.get(), now).ok()?;
         powers.require(attempt.right).ok()?;
         self.usage.of(attempt.id).ok()
     }

@@ -1,8 +1,8 @@
 //! What each role may do in each service, and what each operation of its HTTP API needs: the
 //! built-in policy of AI CMS, and what a file adds.
 //!
-//! Pure and total: a file is read and checked once, at start; from then on every question has an
-//! answer, without I/O or failure. Absence denies.
+//! Pure and total: a file is read and checked once, when it is loaded; from then on every question
+//! has an answer, without I/O or failure. Absence denies.
 //! The authorizer, the keyring and the gateway ask it; none decides anything without it.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 mod action;
 mod compile;
 mod condition;
+mod current;
 mod digest;
 mod draft;
 mod error;
@@ -25,6 +26,7 @@ mod tests;
 pub use self::{
     action::{Action, ActionId, ActionSet},
     condition::{Attributes, Condition, ConditionSet},
+    current::CurrentPolicy,
     error::{PolicyError, Problem},
     path::{MAX_PATH, PathFault},
     rights::{Right, Rights},

@@ -10,6 +10,7 @@ mod health;
 mod limits;
 mod listener;
 mod pepper;
+mod reload;
 mod retention;
 mod routes;
 mod worker;
@@ -20,7 +21,7 @@ use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
 };
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
@@ -40,7 +41,7 @@ use crate::{
     grpc::{Admin, Audit, Maintenance},
     keyring::Keyring,
     operator::{OperatorToken, OperatorTokenError},
-    policy::{Policy, PolicyError},
+    policy::{CurrentPolicy, Policy, PolicyError},
     store::{Embedded, Failure, OpenError, Recovery, Store as _},
     usage::{Usage, UsageError},
 };
@@ -48,6 +49,8 @@ use crate::{
 /// A sidecar that is bound and ready to run.
 pub struct Server {
     store: Arc<Embedded>,
+    authorizer: Arc<Authorizer>,
+    policy_file: Option<PathBuf>,
     keyring: Keyring,
     usage: Usage,
     usage_flush_interval: Duration,
@@ -143,10 +146,12 @@ impl Server {
     /// [`ServerError`]
     pub fn start(config: Config) -> Result<Self, ServerError> {
         let clock = Clock::System;
-        let policy = Arc::new(match &config.policy {
+        let policy = match &config.policy {
             Some(path) => Policy::load(path)?,
             None => Policy::built_in()?,
-        });
+        };
+        let policy_digest = *policy.digest();
+        let policy = CurrentPolicy::new(policy);
         let named = config.operator_token_file.map(|path| {
             OperatorToken::read(&path)
                 .map(|operator| (operator, path))
@@ -169,19 +174,13 @@ impl Server {
         let usage = Usage::open(&config.data_dir.join("usage"), clock.clone())?;
         let authorizer = Arc::new(Authorizer::new(
             store.clone(),
-            Arc::clone(&policy),
+            policy.clone(),
             digester.clone(),
             usage.clone(),
             config.cache_capacity,
             clock.clone(),
         ));
-        let keyring = Keyring::new(
-            store.clone(),
-            Arc::clone(&policy),
-            digester,
-            usage.clone(),
-            clock.clone(),
-        );
+        let keyring = Keyring::new(store.clone(), policy, digester, usage.clone(), clock.clone());
         let maintenance = Maintenance::new(
             keyring.clone(),
             Arc::clone(&authorizer),
@@ -198,7 +197,7 @@ impl Server {
         let health = Health::new();
         let authorization = Bound {
             listeners: config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: routes::authorization(authorizer, config.key_headers, &health)?,
+            routes: routes::authorization(Arc::clone(&authorizer), config.key_headers, &health)?,
         };
         let admin = Bound {
             listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
@@ -213,13 +212,15 @@ impl Server {
             listen: authorization.addresses(),
             admin_listen: admin.addresses(),
             operator_token_file,
-            policy_digest: *policy.digest(),
+            policy_digest,
             workers: config.workers,
         };
         let (workers, drain_timeout) = (config.workers, config.drain_timeout);
         let audit_retention = config.audit_retention;
         Ok(Self {
             store,
+            authorizer,
+            policy_file: config.policy,
             keyring,
             usage,
             usage_flush_interval: config.usage_flush_interval,
@@ -241,17 +242,23 @@ impl Server {
     }
 
     /// Serves until `stop` ends or the store fails, then drains: what is in
-    /// flight is answered within the drain time-out, and the store is closed.
+    /// flight is answered within the drain time-out, and the store is closed. The
+    /// policy file is read anew for each of `reload`.
     ///
     /// # Errors
     /// [`ServerError::Store`] when the store failed.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServerError> {
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        reload: impl Stream<Item = ()> + Send + 'static,
+    ) -> Result<(), ServerError> {
         let Self { store, keyring, authorization, admin, health, stopping, .. } = self;
         let (workers, drain_timeout) = (self.workers, self.drain_timeout);
         let flusher =
             self.usage.start_flusher(self.usage_flush_interval).map_err(ServerError::Workers)?;
         let mut background = JoinSet::new();
         background.spawn(renew(keyring));
+        background.spawn(reload::run(reload, self.policy_file, self.authorizer));
         if let Some(age) = self.audit_retention {
             background.spawn(retention::run(Arc::clone(&store), age, self.clock));
         }

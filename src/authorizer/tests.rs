@@ -58,7 +58,7 @@ fn what_a_proven_key_asks_is_counted_and_what_proves_nothing_is_not() {
     let store = Arc::new(Embedded::open(&dir.path().join("data")).unwrap());
     let clock = Clock::test(NOW);
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let digester = Digester::new(None, None);
     let authorizer =
         Authorizer::new(store.clone(), policy, digester, usage.clone(), 100, clock.clone());

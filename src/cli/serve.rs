@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::SignalStream;
 
 use super::{BadUsage, bad_usage, output, time};
 use crate::{
@@ -85,8 +86,8 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_PREVIOUS_PEPPER_FILE")]
     pub previous_pepper_file: Option<PathBuf>,
 
-    /// Add the services, roles and actions of FILE (TOML) to the built-in AI CMS policy, or replace
-    /// it [default: the built-in policy alone]
+    /// Add the services, roles, actions and routes of FILE (TOML) to the built-in AI CMS policy, or
+    /// replace it; read anew on SIGHUP [default: the built-in policy alone]
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_POLICY")]
     pub policy: Option<PathBuf>,
 
@@ -217,9 +218,10 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
         let stop = stop_signal().context("cannot listen for signals")?;
+        let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
         let server = Server::start(config).map_err(blame)?;
         announce(server.started(), log_format)?;
-        server.run(stop).await.map_err(blame)
+        server.run(stop, SignalStream::new(hangup)).await.map_err(blame)
     });
     if result.is_ok() {
         tracing::info!("stopped");

@@ -109,7 +109,7 @@ impl ApiKeyService for Admin {
         let updated = updated.map_err(convert::status)?;
         Ok(Response::new(UpdateApiKeyResponse {
             api_key: Some(self.shown(&updated.after)),
-            right_changes: convert::right_changes(self.keyring.policy(), &updated),
+            right_changes: convert::right_changes(&self.keyring.policy(), &updated),
         }))
     }
 
@@ -211,7 +211,7 @@ impl ApiKeyService for Admin {
         let question = Question { service: &key.service, ..Question::default() };
         let state = self.authorizer.simulate(key.id, &question);
         let state = state.map_err(|error| convert::unavailable(&error))?;
-        Ok(Response::new(convert::key_rights(&state, self.keyring.policy(), key)))
+        Ok(Response::new(convert::key_rights(&state, &self.keyring.policy(), key)))
     }
 }
 
@@ -223,6 +223,6 @@ impl RoleService for Admin {
     ) -> Result<Response<ListRolesResponse>, Status> {
         let caller = self.caller(&request)?;
         self.keyring.authenticate(&caller).map_err(|error| convert::status(error.into()))?;
-        convert::roles(self.keyring.policy(), &request.into_inner().service).map(Response::new)
+        convert::roles(&self.keyring.policy(), &request.into_inner().service).map(Response::new)
     }
 }

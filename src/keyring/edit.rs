@@ -91,7 +91,8 @@ impl Keyring {
     ) -> Result<Preview, CommitError> {
         let reader = &*self.store;
         let now = self.clock.now();
-        let powers = Powers::of(&attempt.caller, reader, &self.policy, now)?;
+        let policy = self.policy.get();
+        let powers = Powers::of(&attempt.caller, reader, &policy, now)?;
         powers.require(attempt.right)?;
         let before = reader.get(attempt.id)?;
         let effect = edit(&Edit {
@@ -99,7 +100,7 @@ impl Keyring {
             before: before.as_ref(),
             reader,
             powers: &powers,
-            policy: &self.policy,
+            policy: &policy,
             now,
         })?;
         Ok(Preview { before, effect })
@@ -111,12 +112,12 @@ impl Keyring {
         attempt: Attempt,
         mut edit: impl FnMut(&Edit<'_>) -> Result<Effect, CommitError> + Send + 'static,
     ) -> impl FnMut(&dyn Reader) -> Result<Change, CommitError> + Send + 'static {
-        let (policy, clock) = (Arc::clone(&self.policy), self.clock.clone());
+        let (current, clock) = (self.policy.clone(), self.clock.clone());
         let refusals = Arc::clone(&self.refusals);
         let mut recorded = None;
         move |reader| {
             let Attempt { caller, right, kind, id } = &attempt;
-            let now = clock.now();
+            let (now, policy) = (clock.now(), current.get());
             let powers = Powers::of(caller, reader, &policy, now)?;
             let before = reader.get(*id)?;
             let (before, powers) = (before.as_ref(), &powers);

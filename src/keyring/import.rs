@@ -129,7 +129,7 @@ impl Keyring {
         keys: Vec<(KeyId, ImportedKey)>,
         records: bool,
     ) -> (Rule, Arc<Mutex<Vec<Imported>>>) {
-        let (policy, clock) = (Arc::clone(&self.policy), self.clock.clone());
+        let (current, clock) = (self.policy.clone(), self.clock.clone());
         let refusals = Arc::clone(&self.refusals);
         let told = Arc::new(Mutex::new(Vec::new()));
         let tell = Arc::clone(&told);
@@ -140,7 +140,7 @@ impl Keyring {
             false => None,
         };
         let rule = move |reader: &dyn Reader| -> Result<Vec<Change>, CommitError> {
-            let now = clock.now();
+            let (now, policy) = (clock.now(), current.get());
             let powers = Powers::of(&caller, reader, &policy, now)?;
             let change = |id, effect| {
                 let origin = caller.origin(powers.actor());

@@ -19,7 +19,7 @@ use octavia_authz::{
     digest::{Digest, Digester},
     expiration::Expiration,
     keyring::{Caller, Identity, Keyring, NewKey, Patch},
-    policy::{Attributes, Policy},
+    policy::{Attributes, CurrentPolicy, Policy},
     record::KeyRecord,
     store::{
         CommitError, Committed, Embedded, Reader, Revision, Rule, Store, StoreError, Subscriber,
@@ -46,14 +46,14 @@ fn parts() -> Parts {
     let store = Embedded::open(dir.path()).unwrap();
     let faults =
         Arc::new(FaultyStore { store, fault: Mutex::new(Fault::None), changed: Condvar::new() });
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let clock = Clock::test(NOW);
     let digester = Digester::new(None, None);
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     Parts {
         authorizer: Arc::new(Authorizer::new(
             faults.clone(),
-            Arc::clone(&policy),
+            policy.clone(),
             digester.clone(),
             usage.clone(),
             1000,

@@ -8,7 +8,7 @@ use octavia_authz::{
     clock::{Clock, Timestamp},
     digest::{Digest, Digester, Pepper, Renewal, Scheme},
     keyring::{Caller, Identity, Imported, ImportedKey, Keyring, NewKey},
-    policy::Policy,
+    policy::{CurrentPolicy, Policy},
     store::{Embedded, Store as _},
     token::{KeyId, Token},
     usage::Usage,
@@ -37,7 +37,7 @@ fn parts_with(pepper: Option<Pepper>) -> Parts {
     let (told, clock) = (digester.clone(), Clock::test(Timestamp(1_800_000_000_000)));
     store.subscribe(Box::new(move |changed| told.count(changed.before, changed.after)));
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let (kept, ours) = (store.clone(), policy.clone());
     let authorizer =
         Authorizer::new(kept, ours, digester.clone(), usage.clone(), 1000, clock.clone());

@@ -14,7 +14,7 @@ use octavia_authz::{
         ApiKey, CreateApiKeyRequest, KeyStatus, RevokeApiKeyRequest, UpdateApiKeyRequest,
         api_key_service_client::ApiKeyServiceClient,
     },
-    policy::Policy,
+    policy::{CurrentPolicy, Policy},
     record::KeyRecord,
     store::{Embedded, Reader as _, Revision, Store as _},
     token::KeyId,
@@ -95,7 +95,7 @@ fn parts() -> Parts {
         let state = (changed.key_id, changed.after.cloned());
         assert!(told.lock().unwrap().insert(changed.revision, state).is_none());
     }));
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let clock = Clock::test(Timestamp(1_800_000_000_000));
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     let digester = Digester::new(None, None);

@@ -20,7 +20,7 @@ use octavia_authz::{
     digest::Digester,
     keyring::{Caller, Identity, Keyring, NewKey},
     pb::v1::AuthorizeRequest,
-    policy::Policy,
+    policy::{CurrentPolicy, Policy},
     store::Embedded,
     usage::Usage,
 };
@@ -49,7 +49,7 @@ async fn calls_on_a_thousand_keys_write_at_most_a_thousand_rows_a_flush_however_
     let calls = calls();
     let dir = TempDir::new().unwrap();
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let (digester, clock) = (Digester::new(None, None), Clock::System);
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
     let keyring =
