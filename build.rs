@@ -3,6 +3,7 @@
 use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
+use tonic_build::manual::{Builder, Method, Service};
 
 /// The public contract: its descriptors are served by reflection.
 const PUBLIC: [&str; 5] = [
@@ -25,5 +26,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let stored = protox::compile(STORED, ["proto"])?;
     tonic_prost_build::configure().build_client(false).build_server(false).compile_fds(stored)?;
+
+    // Envoy's service: its messages are in `grpc::ext_authz::wire`.
+    let check = Method::builder()
+        .name("check")
+        .route_name("Check")
+        .input_type("crate::grpc::ext_authz::wire::CheckRequest")
+        .output_type("crate::grpc::ext_authz::wire::CheckResponse")
+        .codec_path("crate::grpc::Codec")
+        .build();
+    let ext_authz = Service::builder()
+        .name("Authorization")
+        .package("envoy.service.auth.v3")
+        .method(check)
+        .build();
+    Builder::new().build_client(false).compile(&[ext_authz]);
     Ok(())
 }

@@ -22,7 +22,7 @@ pub use self::{
     authorize::Authorization,
     codec::Codec,
     convert::{hex, verification},
-    ext_authz::ExtAuthz,
+    ext_authz::{ExtAuthz, ExtAuthzServer},
     maintenance::Maintenance,
     peer::Peer,
     refused::LogRefused,

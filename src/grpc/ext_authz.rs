@@ -7,19 +7,27 @@
 
 mod answer;
 mod log;
+mod wire;
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, str::Utf8Error, sync::Arc};
 
-use envoy_types::pb::envoy::service::auth::v3::{
-    AttributeContext, CheckRequest, CheckResponse, authorization_server::Authorization,
-};
 use tonic::{Request, Response, Status};
 
+use self::wire::{AttributeContext, CheckRequest, CheckResponse, HeaderValue};
 use super::convert;
 use crate::{
     gateway::{Gateway, HttpRequest, Named},
     policy::WhenConditional,
 };
+
+/// The service and its server, made by the build.
+mod generated {
+    #![allow(missing_docs, unreachable_pub, reason = "generated code")]
+    #![allow(clippy::all, clippy::allow_attributes_without_reason, reason = "generated code")]
+    include!(concat!(env!("OUT_DIR"), "/envoy.service.auth.v3.Authorization.rs"));
+}
+
+pub use generated::authorization_server::AuthorizationServer as ExtAuthzServer;
 
 /// What a proxy's configuration says begins with this.
 const EXTENSION: &str = "octavia.";
@@ -38,13 +46,15 @@ impl ExtAuthz {
 }
 
 #[tonic::async_trait]
-impl Authorization for ExtAuthz {
+impl generated::authorization_server::Authorization for ExtAuthz {
     async fn check(
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let attributes = request.into_inner().attributes.unwrap_or_default();
-        let Some(request) = http_request(&attributes) else {
+        let request = http_request(&attributes)
+            .map_err(|_| Status::invalid_argument("a text of the request is not UTF-8"))?;
+        let Some(request) = request else {
             return Err(convert::invalid_argument(&convert::violation(
                 "attributes.request.http",
                 "must be there: this service decides about HTTP requests",
@@ -57,31 +67,32 @@ impl Authorization for ExtAuthz {
 }
 
 /// The HTTP request that `attributes` describe; `None` if they describe none.
-fn http_request(attributes: &AttributeContext) -> Option<HttpRequest<'_>> {
-    let http = attributes.request.as_ref()?.http.as_ref()?;
+fn http_request(attributes: &AttributeContext) -> Result<Option<HttpRequest<'_>>, Utf8Error> {
+    let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
+    let Some(http) = http else { return Ok(None) };
     // With `encode_raw_headers` each header stands by itself; without, those that came twice are
     // joined. A proxy sends one of the two.
-    let raw = http.header_map.iter().flat_map(|map| &map.headers).map(|header| {
-        let value = header.raw_value.as_slice();
-        (&*header.key, if value.is_empty() { header.value.as_bytes() } else { value })
+    let raw = http.header_map.iter().flat_map(|map| &map.headers);
+    let headers = raw.chain(&http.headers).map(|HeaderValue { key, value, raw_value }| {
+        let value = if raw_value.is_empty() { value } else { raw_value };
+        Ok((str::from_utf8(key)?, &**value))
     });
-    let joined = http.headers.iter().map(|(name, value)| (&**name, value.as_bytes()));
-    let body = match (http.body.as_bytes(), http.raw_body.as_slice()) {
+    let body = match (&*http.body, &*http.raw_body) {
         (body, []) | ([], body) => Cow::Borrowed(body),
         // Which one counts is not said: this is no JSON, so everything is needed.
         (_, _) => Cow::Owned(Vec::new()),
     };
-    Some(HttpRequest {
-        method: &http.method,
-        host: &http.host,
-        target: &http.path,
-        headers: raw.chain(joined).collect(),
+    Ok(Some(HttpRequest {
+        method: str::from_utf8(&http.method)?,
+        host: str::from_utf8(&http.host)?,
+        target: str::from_utf8(&http.path)?,
+        headers: headers.collect::<Result<_, _>>()?,
         body,
         named: named(&attributes.context_extensions),
-    })
+    }))
 }
 
-fn named(extensions: &std::collections::HashMap<String, String>) -> Named<'_> {
+fn named(extensions: &HashMap<String, String>) -> Named<'_> {
     let mut named = Named::default();
     for (name, value) in extensions {
         match (name.strip_prefix(EXTENSION), &**value) {

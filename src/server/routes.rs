@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use envoy_types::pb::envoy::service::auth::v3::authorization_server::AuthorizationServer as ExtAuthzServer;
 use tonic::service::Routes;
 
 use super::{ServerError, health::Health, limits};
 use crate::{
     authorizer::Authorizer,
     gateway::{Gateway, KeyHeaders},
-    grpc::{Admin, Audit, Authorization, ExtAuthz, LogRefused, Maintenance},
+    grpc::{Admin, Audit, Authorization, ExtAuthz, ExtAuthzServer, LogRefused, Maintenance},
     pb::{
         self,
         v1::{

@@ -1,24 +1,12 @@
 //! A verdict, as Envoy reads it.
 
-use std::collections::HashMap;
-
-use envoy_types::pb::{
-    envoy::{
-        config::core::v3::{
-            HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,
-        },
-        service::auth::v3::{
-            CheckResponse, DeniedHttpResponse, OkHttpResponse, check_response::HttpResponse,
-        },
-        r#type::v3::HttpStatus,
-    },
-    google::{
-        protobuf::{Struct, Value, value::Kind},
-        rpc,
-    },
-};
+use bytes::Bytes;
 use tonic::Code;
 
+use super::wire::{
+    CheckResponse, DeniedHttpResponse, Field, HeaderValue, HeaderValueOption, HttpStatus,
+    OVERWRITE_IF_EXISTS_OR_ADD, OkHttpResponse, RpcStatus, Struct, Value,
+};
 use crate::{
     gateway::{Gateway, HttpRequest, Refusal, Status, Verdict, encoded},
     grpc::convert,
@@ -26,6 +14,17 @@ use crate::{
 
 /// What a 401 names as protected.
 const REALM: &str = "octavia";
+const CONDITIONS: &str = "x-octavia-conditions";
+
+/// What is said about the key and the operation, in headers and as metadata. Empty is unknown.
+#[derive(Default)]
+struct Identity {
+    key_id: Bytes,
+    team: Bytes,
+    role: Bytes,
+    subject: Bytes,
+    actions: Bytes,
+}
 
 /// Envoy's answer to `request`.
 pub(super) fn answer(
@@ -33,59 +32,82 @@ pub(super) fn answer(
     request: &HttpRequest<'_>,
     verdict: Verdict,
 ) -> CheckResponse {
-    let dynamic_metadata = Some(metadata(&verdict));
-    let (status, response) = match &verdict.result {
-        Ok(()) => {
-            (rpc::Status::default(), HttpResponse::OkResponse(pass(gateway, request, &verdict)))
-        }
-        Err(refusal) => (
-            rpc::Status {
-                code: code(refusal.status).into(),
-                message: refusal.message.clone(),
-                details: Vec::new(),
-            },
-            HttpResponse::DeniedResponse(deny(gateway, refusal)),
-        ),
+    let reason = convert::reason_name(verdict.outcome);
+    let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let identity = match verdict.key.as_ref().map(|key| key.record()) {
+        Some(record) => Identity {
+            key_id: text(record.id.as_str()),
+            team: text(&record.team),
+            role: text(&record.role),
+            subject: encoded(&record.subject).into(),
+            actions: verdict.actions.into(),
+        },
+        None => Identity { actions: verdict.actions.into(), ..Identity::default() },
     };
-    CheckResponse { status: Some(status), dynamic_metadata, http_response: Some(response) }
+    let service = Bytes::from(verdict.service);
+    let metadata = [
+        ("reason", Bytes::from_static(reason.as_bytes())),
+        ("service", service.clone()),
+        ("action", identity.actions.clone()),
+        ("key_id", identity.key_id.clone()),
+        ("team", identity.team.clone()),
+        ("role", identity.role.clone()),
+    ];
+    let dynamic_metadata = Some(fields(metadata));
+    match verdict.result {
+        Ok(()) => {
+            // A valid key's service is the operation's, but where the policy names none.
+            let service = verdict.key.map(|key| text(key.service_name())).unwrap_or(service);
+            let ok = pass(gateway, request, identity, service, verdict.conditions);
+            let status = Some(RpcStatus::default());
+            CheckResponse { status, ok: Some(ok), denied: None, dynamic_metadata }
+        }
+        Err(refusal) => {
+            let denied = Some(deny(gateway, &refusal));
+            let code = code(refusal.status).into();
+            let status = Some(RpcStatus { code, message: refusal.message });
+            CheckResponse { status, ok: None, denied, dynamic_metadata }
+        }
+    }
 }
 
 /// What the service behind gets beside what the client sent, and what it does not get.
-fn pass(gateway: &Gateway, request: &HttpRequest<'_>, verdict: &Verdict) -> OkHttpResponse {
+fn pass(
+    gateway: &Gateway,
+    request: &HttpRequest<'_>,
+    identity: Identity,
+    service: Bytes,
+    conditions: String,
+) -> OkHttpResponse {
     let mut headers = Vec::with_capacity(7);
-    if let Some(key) = &verdict.key {
-        let record = key.record();
-        headers.push(header("x-octavia-key-id", record.id.as_str().to_owned()));
-        headers.push(header("x-octavia-team", record.team.clone()));
-        headers.push(header("x-octavia-role", record.role.clone()));
-        headers.push(header("x-octavia-subject", encoded(&record.subject)));
-        headers.push(header("x-octavia-service", record.service.clone()));
-    }
-    headers.push(header("x-octavia-action", verdict.actions.clone()));
-    if !verdict.conditions.is_empty() {
-        headers.push(header("x-octavia-conditions", verdict.conditions.clone()));
-    }
+    headers.push(header("x-octavia-key-id", identity.key_id));
+    headers.push(header("x-octavia-team", identity.team));
+    headers.push(header("x-octavia-role", identity.role));
+    headers.push(header("x-octavia-subject", identity.subject));
+    headers.push(header("x-octavia-service", service));
+    headers.push(header("x-octavia-action", identity.actions));
+    let is_set = |name: &str| headers.iter().any(|set| set.is(name));
     // Envoy sets first and removes then: what is set must not be among what is removed.
-    let set = |name: &str| {
-        headers.iter().filter_map(|option| option.header.as_ref()).any(|header| header.key == name)
-    };
-    let mut headers_to_remove: Vec<String> =
-        gateway.withheld(request).filter(|name| !set(name)).map(str::to_owned).collect();
-    if verdict.conditions.is_empty() {
-        headers_to_remove.push("x-octavia-conditions".to_owned());
+    let withheld = gateway.withheld(request).filter(|name| *name != CONDITIONS && !is_set(name));
+    let mut headers_to_remove: Vec<Bytes> =
+        withheld.map(|name| Bytes::copy_from_slice(name.as_bytes())).collect();
+    if conditions.is_empty() {
+        headers_to_remove.push(Bytes::from_static(CONDITIONS.as_bytes()));
+    } else {
+        headers.push(header(CONDITIONS, conditions.into()));
     }
     headers_to_remove.sort_unstable();
     headers_to_remove.dedup();
-    OkHttpResponse { headers, headers_to_remove, ..OkHttpResponse::default() }
+    OkHttpResponse { headers, headers_to_remove }
 }
 
 fn deny(gateway: &Gateway, refusal: &Refusal) -> DeniedHttpResponse {
     let mut headers = vec![
-        header("content-type", "application/json".to_owned()),
-        header("cache-control", "no-store".to_owned()),
+        header("content-type", Bytes::from_static(b"application/json")),
+        header("cache-control", Bytes::from_static(b"no-store")),
     ];
     if refusal.status == Status::Unauthorized {
-        headers.push(header("www-authenticate", gateway.key_headers().challenges(REALM)));
+        headers.push(header("www-authenticate", gateway.key_headers().challenges(REALM).into()));
     }
     let code = refusal.status.code();
     // The envelope of the answers of Octavia's API.
@@ -100,30 +122,26 @@ fn deny(gateway: &Gateway, refusal: &Refusal) -> DeniedHttpResponse {
 }
 
 /// A header that stands in place of whatever the client sent under its name.
-fn header(name: &str, value: String) -> HeaderValueOption {
-    HeaderValueOption {
-        header: Some(HeaderValue { key: name.to_owned(), value, raw_value: Vec::new() }),
-        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
-        ..HeaderValueOption::default()
+fn header(name: &'static str, value: Bytes) -> HeaderValueOption {
+    let key = Bytes::from_static(name.as_bytes());
+    let header = Some(HeaderValue { key, value, raw_value: Bytes::new() });
+    HeaderValueOption { header, append_action: OVERWRITE_IF_EXISTS_OR_ADD }
+}
+
+impl HeaderValueOption {
+    fn is(&self, name: &str) -> bool {
+        self.header.as_ref().is_some_and(|header| header.key == name.as_bytes())
     }
 }
 
-/// For the proxy's access log and the filters behind.
-fn metadata(verdict: &Verdict) -> Struct {
-    let record = verdict.key.as_ref().map(|key| key.record());
-    let texts = [
-        ("reason", convert::reason_name(verdict.outcome).to_owned()),
-        ("service", verdict.service.clone()),
-        ("action", verdict.actions.clone()),
-        ("key_id", record.map(|record| record.id.to_string()).unwrap_or_default()),
-        ("team", record.map(|record| record.team.clone()).unwrap_or_default()),
-        ("role", record.map(|record| record.role.clone()).unwrap_or_default()),
-    ];
-    let fields = texts
-        .into_iter()
-        .filter(|(_, text)| !text.is_empty())
-        .map(|(name, text)| (name.to_owned(), Value { kind: Some(Kind::StringValue(text)) }));
-    Struct { fields: fields.collect::<HashMap<_, _>>() }
+/// For the proxy's access log and the filters behind: what is known of `texts`.
+fn fields(texts: [(&'static str, Bytes); 6]) -> Struct {
+    let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+    let fields = texts.map(|(name, string_value)| Field {
+        key: Bytes::from_static(name.as_bytes()),
+        value: Some(Value { string_value }),
+    });
+    Struct { fields: fields.collect() }
 }
 
 fn code(status: Status) -> Code {
