@@ -29,6 +29,7 @@ mod no_stale_allow;
 mod pepper;
 mod raw;
 mod real_input;
+mod reload;
 mod renewal;
 mod secrets;
 mod sidecar;

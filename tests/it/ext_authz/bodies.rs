@@ -12,6 +12,9 @@ use crate::{
     sidecar::Sidecar,
 };
 
+/// What is odd about a request, and the request of a key.
+type Case<'a> = (&'a str, Box<dyn Fn(&str) -> Asked + 'a>);
+
 /// The two operations whose body counts.
 fn with_body() -> [Operation; 2] {
     let rows: Vec<_> = operations().into_iter().filter(|row| !row.body_fields.is_empty()).collect();
@@ -39,7 +42,9 @@ fn needed(row: &Operation, fields: &[(&str, Value)]) -> BTreeSet<&'static str> {
         for (field, action) in &of_field {
             let applies = match field.split_once('=') {
                 None => true,
-                Some((_, wanted)) => !value.is_boolean() || value.to_string() == wanted,
+                Some((_, wanted)) => {
+                    value.as_bool().is_none_or(|value| value == (wanted == "true"))
+                }
             };
             if applies && *action != "none" {
                 needed.insert(action);
@@ -127,7 +132,7 @@ async fn a_body_that_is_not_seen_whole_as_json_needs_everything() {
     assert_eq!(plain(&publisher).ask(&client).await.status, 200);
     let typed = |key: &str, kind: &str| update(key).header("content-type", kind).buffered(BODY);
 
-    let cases: Vec<(&str, Box<dyn Fn(&str) -> Asked>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("no body", Box::new(as_json)),
         (
             "a body that nobody says is whole",
@@ -208,9 +213,8 @@ async fn a_body_that_is_not_seen_whole_as_json_needs_everything() {
         r#"{"id":1e999}"#,
         "/**/{\"id\":1}",
     ];
-    let bodies = bodies.map(|body| -> (&str, Box<dyn Fn(&str) -> Asked>) {
-        (body, Box::new(move |key: &str| as_json(key).buffered(body)))
-    });
+    let bodies = bodies
+        .map(|body| -> Case<'_> { (body, Box::new(move |key: &str| as_json(key).buffered(body))) });
     for (case, asked) in cases.into_iter().chain(bodies) {
         let told = asked(&publisher).ask(&client).await;
         assert_eq!((told.status, told.reason()), (403, "ACTION_DENIED"), "{case}");
