@@ -3,11 +3,15 @@
 //! INVARIANT: no event holds a key's text, a token or a digest; their types have
 //! no way to be printed. Set up once by `cli::serve`.
 
+mod once_per_second;
+
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
+
+pub(crate) use self::once_per_second::OncePerSecond;
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -7,9 +7,8 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 
 use http::{HeaderMap, Request, Response};
@@ -17,37 +16,17 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::Peer;
-
-/// From one line to the next.
-const INTERVAL: Duration = Duration::from_secs(1);
+use crate::telemetry::OncePerSecond;
 
 /// Puts the log around services. Clones share the limit.
 #[derive(Clone, Debug, Default)]
-pub struct LogRefused(Arc<Mutex<Limit>>);
+pub struct LogRefused(Arc<OncePerSecond>);
 
 /// A service of which refused calls are logged.
 #[derive(Clone, Debug)]
 pub struct Logged<S> {
     inner: S,
     log: LogRefused,
-}
-
-#[derive(Debug, Default)]
-struct Limit {
-    last: Option<Instant>,
-    unlogged: u64,
-}
-
-impl Limit {
-    /// What happens at `now` gets a line if this is some: how many before it did not.
-    fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
-            self.unlogged = self.unlogged.saturating_add(1);
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.unlogged))
-    }
 }
 
 impl LogRefused {
@@ -57,8 +36,7 @@ impl LogRefused {
         if status.code() != Code::Unauthenticated {
             return;
         }
-        let admitted = self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
-        if let Some(unlogged) = admitted {
+        if let Some(unlogged) = self.0.admit() {
             let peer = peer.map(ToString::to_string).unwrap_or_default();
             let reason = status.message();
             tracing::warn!(peer, reason, unlogged, "an admin call was not authenticated");
@@ -95,20 +73,5 @@ where
             log.look_at(answer.headers(), peer.as_ref());
             Ok(answer)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_a_second_counts_those_between() {
-        let (mut limit, start) = (Limit::default(), Instant::now());
-        assert_eq!(limit.admit(start), Some(0));
-        assert_eq!(limit.admit(start), None);
-        assert_eq!(limit.admit(start + INTERVAL - Duration::from_nanos(1)), None);
-        assert_eq!(limit.admit(start + INTERVAL), Some(2));
-        assert_eq!(limit.admit(start + 2 * INTERVAL), Some(0));
     }
 }
