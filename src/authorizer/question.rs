@@ -15,6 +15,15 @@ pub struct Question<'a> {
     pub attributes: Attributes<'a>,
 }
 
+impl Question<'_> {
+    /// The longest name of a service or action, in bytes: whoever takes questions in refuses more.
+    pub const MAX_NAME: usize = 128;
+    /// The longest attribute, the same.
+    pub const MAX_ATTRIBUTE: usize = 256;
+    /// The most questions at once.
+    pub const MAX_BATCH: usize = 1000;
+}
+
 /// What a request needs that a proxy asks about: the right to every one of some actions, on a
 /// resource of which nothing is known.
 #[derive(Clone, Debug)]

@@ -8,16 +8,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::convert;
 use crate::{
-    authorizer::{Authorizer, Outcome},
+    authorizer::{Authorizer, Outcome, Question},
     pb::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         DecisionReason, IntrospectRequest, IntrospectResponse,
         authorization_service_server::AuthorizationService,
     },
 };
-
-/// The most requests in a batch.
-const MAX_BATCH: usize = 1000;
 
 /// Answers with the decisions of an authorizer.
 #[derive(Clone)]
@@ -74,11 +71,12 @@ impl AuthorizationService for Authorization {
         request: Request<BatchAuthorizeRequest>,
     ) -> Result<Response<BatchAuthorizeResponse>, Status> {
         let requests = request.into_inner().requests;
-        if requests.len() > MAX_BATCH {
+        let max = Question::MAX_BATCH;
+        if requests.len() > max {
             return Err(convert::invalid_argument(&convert::violation(
                 "requests",
                 format!(
-                    "holds {} requests; at most {MAX_BATCH}: send several batches, or a stream",
+                    "holds {} requests; at most {max}: send several batches, or a stream",
                     requests.len()
                 ),
             )));
@@ -107,7 +105,7 @@ impl AuthorizationService for Authorization {
         request: Request<IntrospectRequest>,
     ) -> Result<Response<IntrospectResponse>, Status> {
         let IntrospectRequest { key, service } = request.into_inner();
-        convert::check_len("service", &service, convert::MAX_NAME)
+        convert::check_len("service", &service, Question::MAX_NAME)
             .map_err(|invalid| convert::invalid_argument(&invalid))?;
         let authenticated = self.authorizer.authenticate(&key, &service);
         let response = match authenticated.map_err(|error| convert::unavailable(&error))? {

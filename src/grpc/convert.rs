@@ -23,7 +23,7 @@ pub(super) use self::{
     key::{api_key, revoke_outcome, right_changes, secret, used_api_key},
     list::{page, page_request},
     outcome::{introspection, key_rights, reason, reason_name, response},
-    question::{MAX_NAME, check_len, correlation_id, question},
+    question::{check_len, correlation_id, question},
     roles::roles,
     status::{Violations, invalid_argument, oversize, status, unavailable, violation},
 };

@@ -6,9 +6,9 @@ use crate::{
 };
 
 /// The longest name of a service or action.
-pub(in crate::grpc) const MAX_NAME: usize = 128;
+const MAX_NAME: usize = Question::MAX_NAME;
 /// The longest attribute, its name or value, and the longest correlation id.
-const MAX_ATTRIBUTE: usize = 256;
+const MAX_ATTRIBUTE: usize = Question::MAX_ATTRIBUTE;
 /// The most attributes of a resource.
 const MAX_ATTRIBUTES: usize = 64;
 
