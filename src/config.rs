@@ -14,6 +14,8 @@ pub struct Config {
     pub listen: Vec<Address>,
     /// Where the admin API listens; empty is nowhere.
     pub admin_listen: Vec<Address>,
+    /// Where the AuthZEN API listens; empty is nowhere.
+    pub authzen_listen: Vec<Address>,
     /// The operator token's file; `None` is `operator.token` in the data
     /// directory, made when it is missing.
     pub operator_token_file: Option<PathBuf>,

@@ -16,6 +16,7 @@ mod maintenance;
 mod peer;
 mod refused;
 
+pub(crate) use self::convert::reason_name;
 pub use self::{
     admin::Admin,
     audit::Audit,

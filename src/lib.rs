@@ -9,6 +9,7 @@
 //! | [`config`] | what `serve` runs on, validated |
 //! | [`server`] | binds, workers, drain |
 //! | [`grpc`] | the services; the border between wire types and ours |
+//! | [`authzen`] | the OpenID AuthZEN API over HTTP, for tools and gateways |
 //! | [`gateway`] | HTTP requests that a proxy asks about: key, operation and body become a demand |
 //! | [`authorizer`] | decides: the walk of a request |
 //! | [`audit`] | what was changed or refused, for those who may see it |
@@ -41,7 +42,8 @@
 //! key's rights allows, denies, or names the conditions that the resource's
 //! attributes have to meet; and the key's cell counts the use (`usage`). Nothing
 //! on this way waits or, for a cached key whose digest is up to date, allocates.
-//! Whatever cannot be found out is an error, never an allow.
+//! Whatever cannot be found out is an error, never an allow. [`authzen`] asks the same
+//! authorizer, from HTTP (`server::http`) and beside the workers.
 //!
 //! A request that a proxy asks about takes the same way behind one step more:
 //! `grpc::ext_authz` hands it to the [`gateway::Gateway`], which takes its key from
@@ -63,6 +65,7 @@
 
 pub mod audit;
 pub mod authorizer;
+pub mod authzen;
 pub mod cache;
 pub mod change;
 pub mod cli;

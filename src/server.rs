@@ -6,7 +6,9 @@
 //! asked for; the store is closed after the last call is answered.
 
 mod connection;
+mod error;
 mod health;
+mod http;
 mod limits;
 mod listener;
 mod pepper;
@@ -15,8 +17,9 @@ mod retention;
 mod routes;
 mod worker;
 
-use std::{future::Future, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
+use axum::Router;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -25,9 +28,10 @@ use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
-use self::{connection::Open, health::Health};
+use self::{connection::Open, health::Health, http::Http};
 pub use self::{
     connection::Socket,
+    error::ServerError,
     listener::{BindError, Listener},
     pepper::PepperMismatch,
     worker::{Drain, Workers},
@@ -35,15 +39,16 @@ pub use self::{
 use crate::{
     audit::Auditor,
     authorizer::Authorizer,
+    authzen,
     clock::Clock,
     config::{Address, Config},
-    digest::{Digester, Pepper, PepperError},
+    digest::{Digester, Pepper},
     grpc::{Admin, Audit, Maintenance},
     keyring::Keyring,
-    operator::{OperatorToken, OperatorTokenError},
-    policy::{CurrentPolicy, Policy, PolicyError},
-    store::{Embedded, Failure, OpenError, Recovery, Store as _},
-    usage::{Usage, UsageError},
+    operator::OperatorToken,
+    policy::{CurrentPolicy, Policy},
+    store::{Embedded, Recovery, Store as _},
+    usage::Usage,
 };
 
 /// A sidecar that is bound and ready to run.
@@ -56,6 +61,7 @@ pub struct Server {
     usage_flush_interval: Duration,
     authorization: Bound,
     admin: Bound,
+    authzen: Bound<Router>,
     health: Health,
     stopping: watch::Sender<bool>,
     workers: usize,
@@ -80,62 +86,14 @@ pub struct Started {
     pub listen: Vec<Address>,
     /// Where the admin API listens; empty is nowhere.
     pub admin_listen: Vec<Address>,
+    /// Where the AuthZEN API listens; empty is nowhere.
+    pub authzen_listen: Vec<Address>,
     /// Where the operator token lies.
     pub operator_token_file: PathBuf,
     /// The policy's digest.
     pub policy_digest: [u8; 32],
     /// Threads of the authorization path.
     pub workers: usize,
-}
-
-/// The sidecar cannot start, or cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// The policy file is wrong: configuration.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The operator token's file that was named cannot be used: configuration.
-    #[error(transparent)]
-    OperatorTokenFile(OperatorTokenError),
-    /// No operator token in the data directory.
-    #[error(transparent)]
-    OperatorToken(#[from] OperatorTokenError),
-    /// A pepper file cannot be used: configuration.
-    #[error(transparent)]
-    PepperFile(#[from] PepperError),
-    /// The pepper is not the data's: configuration.
-    #[error(transparent)]
-    Pepper(#[from] PepperMismatch),
-    /// The usage of keys can be neither read nor begun.
-    #[error("cannot keep how keys are used in the data directory")]
-    Usage(#[from] UsageError),
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The descriptors for reflection are broken: a defect.
-    #[error("reflection cannot be served")]
-    Reflection(#[source] tonic_reflection::server::Error),
-    /// A thread or runtime cannot be made.
-    #[error("cannot start the workers")]
-    Workers(#[source] io::Error),
-    /// Durability is in doubt.
-    #[error(
-        "the store has stopped, so the sidecar stops; nothing acknowledged is lost, start it again once the cause is mended"
-    )]
-    Store(#[source] Arc<Failure>),
-}
-
-impl ServerError {
-    /// Whether the mistake is in the configuration, not in the world.
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Policy(_) | Self::OperatorTokenFile(_) | Self::PepperFile(_) | Self::Pepper(_)
-        )
-    }
 }
 
 impl Server {
@@ -195,14 +153,11 @@ impl Server {
         let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator);
 
         let health = Health::new();
-        let authorization = Bound {
-            listeners: config.listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: routes::authorization(Arc::clone(&authorizer), config.key_headers, &health)?,
-        };
-        let admin = Bound {
-            listeners: config.admin_listen.iter().map(Listener::bind).collect::<Result<_, _>>()?,
-            routes: routes::admin(admin, maintenance, audit, &health)?,
-        };
+        let authzen = Bound::new(&config.authzen_listen, authzen::router(Arc::clone(&authorizer)))?;
+        let routes = routes::authorization(Arc::clone(&authorizer), config.key_headers, &health)?;
+        let authorization = Bound::new(&config.listen, routes)?;
+        let routes = routes::admin(admin, maintenance, audit, &health)?;
+        let admin = Bound::new(&config.admin_listen, routes)?;
         let summary = store.summary();
         let started = Started {
             data_dir: config.data_dir,
@@ -211,6 +166,7 @@ impl Server {
             revision: summary.revision,
             listen: authorization.addresses(),
             admin_listen: admin.addresses(),
+            authzen_listen: authzen.addresses(),
             operator_token_file,
             policy_digest,
             workers: config.workers,
@@ -226,6 +182,7 @@ impl Server {
             usage_flush_interval: config.usage_flush_interval,
             authorization,
             admin,
+            authzen,
             health,
             stopping,
             workers,
@@ -252,7 +209,7 @@ impl Server {
         stop: impl Future<Output = ()>,
         reload: impl Stream<Item = ()> + Send + 'static,
     ) -> Result<(), ServerError> {
-        let Self { store, keyring, authorization, admin, health, stopping, .. } = self;
+        let Self { store, keyring, authorization, admin, authzen, health, stopping, .. } = self;
         let (workers, drain_timeout) = (self.workers, self.drain_timeout);
         let flusher =
             self.usage.start_flusher(self.usage_flush_interval).map_err(ServerError::Workers)?;
@@ -270,8 +227,10 @@ impl Server {
         let admin_server = tokio::spawn(worker::serve(
             admin.routes,
             UnboundedReceiverStream::new(incoming),
-            drain,
+            drain.clone(),
         ));
+        let (http, authzen_server) = Http::start(authzen.routes, drain);
+        let http = Arc::new(http);
 
         // Before anybody can ask: no service is unknown, and none is told twice.
         health.set(ServingStatus::Serving).await;
@@ -287,6 +246,10 @@ impl Server {
                 let _ = connections.send((socket, Open::new(&open)));
             }));
         }
+        for listener in authzen.listeners {
+            let http = Arc::clone(&http);
+            acceptors.spawn(listener.accept(move |socket| http.dispatch(socket)));
+        }
 
         let result = tokio::select! {
             () = stop => Ok(()),
@@ -299,7 +262,7 @@ impl Server {
         stopping.send_replace(true);
         health.end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
-        let _ = tokio::join!(drained, admin_server);
+        let _ = tokio::join!(drained, admin_server, authzen_server);
         let _ = tokio::task::spawn_blocking(move || {
             if let Err(error) = flusher.close() {
                 tracing::warn!(
@@ -328,12 +291,17 @@ async fn renew(keyring: Keyring) {
 }
 
 /// Listeners, and what answers on them.
-struct Bound {
+struct Bound<R = Routes> {
     listeners: Vec<Listener>,
-    routes: Routes,
+    routes: R,
 }
 
-impl Bound {
+impl<R> Bound<R> {
+    fn new(addresses: &[Address], routes: R) -> Result<Self, BindError> {
+        let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+        Ok(Self { listeners, routes })
+    }
+
     fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().map(|listener| listener.address().clone()).collect()
     }

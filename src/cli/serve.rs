@@ -3,9 +3,9 @@
 //! Flags and environment are turned into a `Config` here; mistakes in them end
 //! with exit code 2 before anything is bound or touched.
 
+mod announce;
+
 use std::{
-    env,
-    fmt::Write as _,
     io::IsTerminal as _,
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
@@ -17,12 +17,12 @@ use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::SignalStream;
 
-use super::{BadUsage, bad_usage, output, time};
+use self::announce::announce;
+use super::{BadUsage, bad_usage, time};
 use crate::{
     config::{Address, Config},
     gateway::{KeyHeader, KeyHeaders},
-    grpc::hex,
-    server::{Server, ServerError, Started},
+    server::{Server, ServerError},
     telemetry::{self, LogFormat},
 };
 
@@ -68,7 +68,19 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:50052",
         value_parser = address_or_none
     )]
-    pub admin_listen: Vec<AdminAddress>,
+    pub admin_listen: Vec<AddressOrNone>,
+
+    /// Serve the OpenID AuthZEN API over HTTP on ADDRESS, `host:port` or `unix:/path`; may be
+    /// repeated; `none` for nowhere
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "OCTAVIA_AUTHZ_AUTHZEN_LISTEN",
+        value_delimiter = ',',
+        default_value = "none",
+        value_parser = address_or_none
+    )]
+    pub authzen_listen: Vec<AddressOrNone>,
 
     /// Read the operator token from FILE: one line of 32 to 512 visible characters [default:
     /// operator.token in the data directory, made with mode 0600 when it is missing]
@@ -149,17 +161,33 @@ pub struct ServeArgs {
     pub log_level: String,
 }
 
-/// Where the admin API listens, or that it does not.
+/// Where an API listens, or that it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAddress {
+pub enum AddressOrNone {
     /// There.
     At(Address),
     /// Nowhere.
     None,
 }
 
-fn address_or_none(text: &str) -> Result<AdminAddress, crate::config::InvalidAddress> {
-    if text == "none" { Ok(AdminAddress::None) } else { text.parse().map(AdminAddress::At) }
+fn address_or_none(text: &str) -> Result<AddressOrNone, crate::config::InvalidAddress> {
+    if text == "none" { Ok(AddressOrNone::None) } else { text.parse().map(AddressOrNone::At) }
+}
+
+/// The addresses that `flag` was given; none of them is nowhere.
+fn addresses(flag: &str, given: Vec<AddressOrNone>) -> anyhow::Result<Vec<Address>> {
+    let alone = given.len() == 1;
+    let mut addresses = Vec::with_capacity(given.len());
+    for address in given {
+        match address {
+            AddressOrNone::At(address) => addresses.push(address),
+            AddressOrNone::None if alone => {}
+            AddressOrNone::None => {
+                return Err(bad_usage!("{flag} is `none` and an address at once"));
+            }
+        }
+    }
+    Ok(addresses)
 }
 
 fn flush_interval(text: &str) -> anyhow::Result<Duration> {
@@ -171,21 +199,12 @@ fn flush_interval(text: &str) -> anyhow::Result<Duration> {
 
 impl ServeArgs {
     fn config(self) -> anyhow::Result<Config> {
-        let mut admin_listen = Vec::new();
-        for address in &self.admin_listen {
-            match address {
-                AdminAddress::At(address) => admin_listen.push(address.clone()),
-                AdminAddress::None if self.admin_listen.len() == 1 => {}
-                AdminAddress::None => {
-                    return Err(bad_usage!("--admin-listen is `none` and an address at once"));
-                }
-            }
-        }
         let workers = self.workers.or_else(|| thread::available_parallelism().ok());
         Ok(Config {
             data_dir: self.data_dir,
             listen: self.listen,
-            admin_listen,
+            admin_listen: addresses("--admin-listen", self.admin_listen)?,
+            authzen_listen: addresses("--authzen-listen", self.authzen_listen)?,
             operator_token_file: self.operator_token_file,
             pepper_file: self.pepper_file,
             previous_pepper_file: self.previous_pepper_file,
@@ -248,93 +267,4 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
         };
         tracing::info!(signal, "stopping: calls in flight are answered");
     })
-}
-
-/// Says where everything is and what to try next: on one screen for people, as
-/// one event for a log.
-fn announce(started: &Started, format: LogFormat) -> anyhow::Result<()> {
-    let recovery = &started.recovery;
-    if recovery.torn > 0 {
-        tracing::warn!(
-            bytes = recovery.torn,
-            "cut off a change that was begun and never acknowledged"
-        );
-    }
-    if recovery.replayed > 0 {
-        tracing::info!(changes = recovery.replayed, "replayed changes from the journal");
-    }
-    let (data_dir, digest) = (display(&started.data_dir), hex(&started.policy_digest));
-    let token = display(&started.operator_token_file);
-    let (listen, admin) = (list(&started.listen), list(&started.admin_listen));
-    match format {
-        LogFormat::Json => tracing::info!(
-            data_dir,
-            keys = started.key_count,
-            revision = started.revision,
-            listen,
-            admin_listen = admin,
-            operator_token_file = token,
-            policy_digest = digest,
-            workers = started.workers,
-            "serving"
-        ),
-        LogFormat::Text => {
-            let new = if recovery.created { "new, " } else { "" };
-            let admin = if admin.is_empty() { "none".to_owned() } else { admin };
-            let mut text = format!("octavia-authz {}\n", env!("CARGO_PKG_VERSION"));
-            let mut line = |name: &str, value: &str| {
-                // Writing to a String cannot fail.
-                let _ = writeln!(text, "  {name:<16}{value}");
-            };
-            line(
-                "data",
-                &format!(
-                    "{data_dir} ({new}{} keys, revision {})",
-                    started.key_count, started.revision
-                ),
-            );
-            line("authorization", &format!("{listen} ({} workers)", started.workers));
-            line("admin", &admin);
-            line("operator token", &token);
-            line("policy", &digest);
-            if let Some(address) = started.admin_listen.first() {
-                line("try next", &next_command(address, &token));
-            }
-            output::print_text(&text)?;
-        }
-    }
-    Ok(())
-}
-
-/// A command that works against this very sidecar when it is pasted.
-fn next_command(admin: &Address, token: &str) -> String {
-    let program = env::args().next().unwrap_or_else(|| "octavia-authz".to_owned());
-    let server = match admin {
-        Address::Tcp(address) if address == "127.0.0.1:50052" => String::new(),
-        Address::Tcp(address) => format!(" --server {}", quoted(&format!("http://{address}"))),
-        Address::Unix(path) => {
-            format!(" --server {}", quoted(&format!("unix:{}", path.display())))
-        }
-    };
-    format!(
-        "{} keys create --name my-first-key --role read_only{server} --token-file {}",
-        quoted(&program),
-        quoted(token)
-    )
-}
-
-/// A text as a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@".contains(c)) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-fn list(addresses: &[Address]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn display(path: &std::path::Path) -> String {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

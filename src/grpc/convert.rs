@@ -16,13 +16,14 @@ mod status;
 use std::collections::{BTreeMap, HashMap};
 
 pub use self::audit::verification;
+pub(crate) use self::outcome::reason_name;
 pub(super) use self::{
     audit::{audit_filter, audit_page, audit_page_request, audit_status, batch, expected},
     change::{check_batch, new_key, overlap, patch},
     import::{check_import, imported_key},
     key::{api_key, revoke_outcome, right_changes, secret, used_api_key},
     list::{page, page_request},
-    outcome::{introspection, key_rights, reason, reason_name, response},
+    outcome::{introspection, key_rights, reason, response},
     question::{check_len, correlation_id, question},
     roles::roles,
     status::{Violations, invalid_argument, oversize, status, unavailable, violation},

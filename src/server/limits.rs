@@ -16,9 +16,9 @@ const MAX_STREAMS: u32 = 128;
 /// A call is answered within this, or with CANCELLED: for one message it begins
 /// with the headers and covers its arrival; for a stream it ends with the headers
 /// of the answer, which do not wait for a message.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// All headers of a call together.
-const MAX_HEADERS: u32 = 16 << 10;
+pub(super) const MAX_HEADERS: u32 = 16 << 10;
 /// A stream of decisions keeps this much in flight.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;

@@ -57,7 +57,7 @@ pub(in crate::grpc) fn reason(outcome: Outcome) -> DecisionReason {
 }
 
 /// The reason's name without the prefix of its enum; of no outcome, that nothing could be decided.
-pub(in crate::grpc) fn reason_name(outcome: Option<Outcome>) -> &'static str {
+pub(crate) fn reason_name(outcome: Option<Outcome>) -> &'static str {
     const PREFIX: &str = "DECISION_REASON_";
     let name = outcome.map_or(DecisionReason::Unavailable, reason).as_str_name();
     name.strip_prefix(PREFIX).unwrap_or(name)

@@ -1,0 +1,99 @@
+//! What a start tells people: on one screen, or as one event for a log.
+
+use std::{env, fmt::Write as _};
+
+use crate::{cli::output, config::Address, grpc::hex, server::Started, telemetry::LogFormat};
+
+/// Says where everything is and what to try next: on one screen for people, as
+/// one event for a log.
+pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<()> {
+    let recovery = &started.recovery;
+    if recovery.torn > 0 {
+        tracing::warn!(
+            bytes = recovery.torn,
+            "cut off a change that was begun and never acknowledged"
+        );
+    }
+    if recovery.replayed > 0 {
+        tracing::info!(changes = recovery.replayed, "replayed changes from the journal");
+    }
+    let (data_dir, digest) = (display(&started.data_dir), hex(&started.policy_digest));
+    let token = display(&started.operator_token_file);
+    let (listen, admin) = (list(&started.listen), list(&started.admin_listen));
+    let authzen = Some(list(&started.authzen_listen)).filter(|authzen| !authzen.is_empty());
+    match format {
+        LogFormat::Json => tracing::info!(
+            data_dir,
+            keys = started.key_count,
+            revision = started.revision,
+            listen,
+            admin_listen = admin,
+            authzen_listen = authzen,
+            operator_token_file = token,
+            policy_digest = digest,
+            workers = started.workers,
+            "serving"
+        ),
+        LogFormat::Text => {
+            let new = if recovery.created { "new, " } else { "" };
+            let admin = if admin.is_empty() { "none".to_owned() } else { admin };
+            let mut text = format!("octavia-authz {}\n", env!("CARGO_PKG_VERSION"));
+            let mut line = |name: &str, value: &str| {
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "  {name:<16}{value}");
+            };
+            line(
+                "data",
+                &format!(
+                    "{data_dir} ({new}{} keys, revision {})",
+                    started.key_count, started.revision
+                ),
+            );
+            line("authorization", &format!("{listen} ({} workers)", started.workers));
+            line("admin", &admin);
+            if let Some(authzen) = authzen {
+                line("authzen", &authzen);
+            }
+            line("operator token", &token);
+            line("policy", &digest);
+            if let Some(address) = started.admin_listen.first() {
+                line("try next", &next_command(address, &token));
+            }
+            output::print_text(&text)?;
+        }
+    }
+    Ok(())
+}
+
+/// A command that works against this very sidecar when it is pasted.
+fn next_command(admin: &Address, token: &str) -> String {
+    let program = env::args().next().unwrap_or_else(|| "octavia-authz".to_owned());
+    let server = match admin {
+        Address::Tcp(address) if address == "127.0.0.1:50052" => String::new(),
+        Address::Tcp(address) => format!(" --server {}", quoted(&format!("http://{address}"))),
+        Address::Unix(path) => {
+            format!(" --server {}", quoted(&format!("unix:{}", path.display())))
+        }
+    };
+    format!(
+        "{} keys create --name my-first-key --role read_only{server} --token-file {}",
+        quoted(&program),
+        quoted(token)
+    )
+}
+
+/// A text as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:@".contains(c)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+fn list(addresses: &[Address]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn display(path: &std::path::Path) -> String {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
