@@ -15,6 +15,7 @@
 
 mod admin;
 mod audit;
+mod authzen;
 mod backup;
 mod bad_input;
 mod command_line;

@@ -41,6 +41,8 @@ pub struct Sidecar {
     reader: Option<JoinHandle<()>>,
     pub listen: String,
     pub admin_listen: String,
+    /// Empty where it is not on.
+    pub authzen_listen: String,
     _temporary: Option<TempDir>,
 }
 
@@ -130,6 +132,7 @@ impl Sidecar {
         match started.recv_timeout(PATIENCE) {
             Ok(event) => {
                 let address = |name: &str| event[name].as_str().unwrap().to_owned();
+                let authzen = event["authzen_listen"].as_str().unwrap_or_default();
                 Ok(Self {
                     child,
                     dir: dir.to_owned(),
@@ -137,6 +140,7 @@ impl Sidecar {
                     reader: Some(reader),
                     listen: address("listen"),
                     admin_listen: address("admin_listen"),
+                    authzen_listen: authzen.to_owned(),
                     _temporary: None,
                 })
             }

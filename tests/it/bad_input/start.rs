@@ -29,7 +29,7 @@ fn a_wrong_flag_ends_with_2_before_anything_is_made() {
     let temporary = TempDir::new().unwrap();
     let dir = temporary.path().join("data");
     let long_path = format!("unix:/{}", "x".repeat(107));
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 24] = [
         (&["--listen", "nonsense"], "`nonsense` is neither `host:port` nor `unix:/path`"),
         (&["--listen", ""], "neither `host:port`"),
         (&["--listen", ":50051"], "neither `host:port`"),
@@ -43,6 +43,8 @@ fn a_wrong_flag_ends_with_2_before_anything_is_made() {
         (&["--listen", &long_path], "at most 107 bytes"),
         (&["--admin-listen", "nonsense"], "`nonsense` is neither"),
         (&["--admin-listen", "none"], "`none` and an address at once"),
+        (&["--authzen-listen", "nonsense"], "`nonsense` is neither"),
+        (&["--authzen-listen", "none,127.0.0.1:0"], "--authzen-listen is `none` and an address"),
         (&["--workers", "0"], "--workers"),
         (&["--workers", "many"], "--workers"),
         (&["--cache-capacity", "0"], "--cache-capacity"),
@@ -130,7 +132,7 @@ fn an_address_in_use_ends_with_1_and_names_it() {
     let temporary = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--listen", "--admin-listen"] {
+    for flag in ["--listen", "--admin-listen", "--authzen-listen"] {
         let said = refused(1, &temporary.path().join("data"), &[flag, &address]);
         let expected = format!("cannot listen on `{address}`: another process does");
         assert!(said.contains(&expected), "{said}");

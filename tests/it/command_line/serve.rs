@@ -55,6 +55,7 @@ async fn every_flag_has_a_variable() {
         .env("OCTAVIA_AUTHZ_DATA_DIR", path("data"))
         .env("OCTAVIA_AUTHZ_LISTEN", format!("127.0.0.1:0,unix:{}", path("a.sock")))
         .env("OCTAVIA_AUTHZ_ADMIN_LISTEN", "127.0.0.1:0")
+        .env("OCTAVIA_AUTHZ_AUTHZEN_LISTEN", format!("127.0.0.1:0,unix:{}", path("b.sock")))
         .env("OCTAVIA_AUTHZ_OPERATOR_TOKEN_FILE", path("token"))
         .env("OCTAVIA_AUTHZ_POLICY", path("policy.toml"))
         .env("OCTAVIA_AUTHZ_WORKERS", "3")
@@ -77,6 +78,7 @@ async fn every_flag_has_a_variable() {
     assert_eq!(serving["workers"], 3);
     assert_eq!((said("data_dir"), said("operator_token_file")), (path("data"), path("token")));
     assert!(said("listen").ends_with(&format!(", unix:{}", path("a.sock"))), "{serving}");
+    assert!(said("authzen_listen").ends_with(&format!(", unix:{}", path("b.sock"))), "{serving}");
     let mut status = program();
     status.args(["status", "--token-file", &path("token")]);
     run({
@@ -109,6 +111,7 @@ fn the_first_screen_says_where_everything_is_and_a_command_that_works() {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen"]);
     command.arg(format!("unix:{}", temporary.path().join("a b.sock").display()));
+    command.args(["--authzen-listen", "127.0.0.1:0"]);
     command.args(["--log-format", "text", "--data-dir"]).arg(&dir);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -132,6 +135,7 @@ fn the_first_screen_says_where_everything_is_and_a_command_that_works() {
         at(dir.to_str().unwrap()),
         at("authorization"),
         at("admin"),
+        at("authzen         127.0.0.1:"),
         at(&token),
         at("policy"),
         at("try next"),
