@@ -21,6 +21,7 @@ mod bad_input;
 mod command_line;
 mod damage;
 mod durable;
+mod envoy;
 mod escalation;
 mod ext_authz;
 mod golden;
