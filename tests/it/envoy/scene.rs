@@ -67,7 +67,12 @@ impl Scene {
 
     /// With a changed configuration.
     pub async fn start_with(change: impl FnOnce(Config) -> Config) -> Self {
-        let (sidecar, upstream) = (Sidecar::start(), Upstream::start());
+        Self::start_on(Sidecar::start(), change).await
+    }
+
+    /// With a sidecar that runs already.
+    pub async fn start_on(sidecar: Sidecar, change: impl FnOnce(Config) -> Config) -> Self {
+        let upstream = Upstream::start();
         let config = change(Config::shipped(&sidecar.listen, upstream.address));
         let envoy = Envoy::start(&config);
         let mut scene = Self { sidecar, envoy, upstream, keys: Vec::new() };
