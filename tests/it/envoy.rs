@@ -15,6 +15,7 @@ mod dialects;
 mod headers;
 mod http2;
 mod keys;
+mod leaks;
 mod methods;
 mod operation;
 mod paths;

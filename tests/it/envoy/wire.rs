@@ -8,7 +8,7 @@ use std::{
 use serde_json::Value;
 
 use super::chunks::{position, whole};
-use crate::sidecar::PATIENCE;
+use crate::sidecar::{PATIENCE, wait_until};
 
 /// A request, and which bytes it is.
 #[derive(Clone, Debug)]
@@ -121,6 +121,18 @@ impl Connection {
     /// Says that nothing more will be written.
     pub fn end(&mut self) {
         self.0.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Reads an answer, unless something else happens before.
+    pub fn read_unless(&mut self, happened: impl Fn() -> bool) -> Option<Answer> {
+        let (mut other, mut peeked) = (false, [0]);
+        self.0.set_nonblocking(true).unwrap();
+        wait_until("an answer, or something else", || {
+            other = happened();
+            other || self.0.peek(&mut peeked).is_ok()
+        });
+        self.0.set_nonblocking(false).unwrap();
+        if other { None } else { self.read(false) }
     }
 
     /// Reads an answer; `None` when the connection ends without one.
