@@ -13,6 +13,10 @@ use crate::policy::FieldValue;
 /// What Envoy says of the body that it gives, beside the headers of the client.
 const PARTIAL: &str = "x-envoy-auth-partial-body";
 
+/// The shortest body of which, without a length, nobody knows that it is whole: what Envoy buffers
+/// as `deploy/envoy` has it. It says the same of one that ends there and of one that goes on.
+const MAX_UNSIZED: usize = 64 << 10;
+
 /// The top-level fields of the body of `request`, each once; `None` if it is not seen whole, or is
 /// no JSON object.
 ///
@@ -49,7 +53,8 @@ fn is_whole(request: &HttpRequest<'_>) -> bool {
     let length = request.single("content-length").map(|length| length.map(str::parse::<usize>));
     given
         && match length {
-            Ok(None) => true,
+            // A body that fills what the proxy takes may go on behind it.
+            Ok(None) => request.body.len() < MAX_UNSIZED,
             Ok(Some(Ok(length))) => length == request.body.len(),
             _ => false,
         }
@@ -63,8 +68,10 @@ fn is_json(request: &HttpRequest<'_>) -> Result<bool, Ambiguous> {
     let json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     let utf8 = parts.all(|parameter| {
         let Some((name, value)) = parameter.split_once('=') else { return parameter.is_empty() };
-        !name.trim_end().eq_ignore_ascii_case("charset")
-            || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        let name = name.trim_end().to_ascii_lowercase();
+        // `charset*` is another way to write it.
+        !name.starts_with("charset")
+            || (name == "charset" && value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8"))
     });
     let encoding = request.single("content-encoding")?;
     let plain = encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::{HttpRequest, normal};
+use crate::token::holds_secret;
 
 const AUTHORIZATION: &str = "authorization";
 
@@ -26,7 +27,16 @@ pub struct InvalidKeyHeader(String);
 pub(super) enum CredentialFault {
     Missing,
     Several,
+    /// In `authorization` without `Bearer`.
+    Misplaced,
     NotText,
+}
+
+/// What a header carries.
+enum Credential<'a> {
+    Key(&'a [u8]),
+    /// The text of a key where none belongs: it must not reach the service.
+    Misplaced,
 }
 
 impl FromStr for KeyHeader {
@@ -117,15 +127,19 @@ impl KeyHeaders {
         let mut found = None;
         for header in &self.0 {
             for value in request.header(&header.0) {
-                let Some(text) = header.credential(value) else { continue };
+                let text = match header.credential(value) {
+                    None => continue,
+                    Some(Credential::Misplaced) => return Err(CredentialFault::Misplaced),
+                    Some(Credential::Key(text)) => text,
+                };
                 // Where a proxy joins headers that came twice, a comma stands between them.
-                if found.replace(text).is_some() || text.contains(&b',') {
+                if found.replace(text).is_some() || value.contains(&b',') {
                     return Err(CredentialFault::Several);
                 }
             }
         }
         let text = found.ok_or(CredentialFault::Missing)?;
-        std::str::from_utf8(text).map_err(|_| CredentialFault::NotText)
+        str::from_utf8(text).map_err(|_| CredentialFault::NotText)
     }
 }
 
@@ -136,13 +150,18 @@ impl KeyHeader {
         normal(name).eq(self.0.bytes())
     }
 
-    /// The key in a value of this header; `None` if it carries something else.
-    fn credential<'a>(&self, value: &'a [u8]) -> Option<&'a [u8]> {
+    /// The first credential in a value of this header; `None` if it carries something else.
+    fn credential<'a>(&self, value: &'a [u8]) -> Option<Credential<'a>> {
         if !self.is_bearer() {
-            return Some(value);
+            return Some(Credential::Key(value));
         }
-        let scheme = value.split(|byte| *byte == b' ').next()?;
-        let key = value.get(scheme.len()..)?.trim_ascii();
-        scheme.eq_ignore_ascii_case(b"bearer").then_some(key)
+        let mut parts = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        parts.find_map(|part| {
+            let scheme = part.split(u8::is_ascii_whitespace).next()?;
+            if scheme.eq_ignore_ascii_case(b"bearer") {
+                return Some(Credential::Key(part.get(scheme.len()..)?.trim_ascii()));
+            }
+            str::from_utf8(part).map_or(true, holds_secret).then_some(Credential::Misplaced)
+        })
     }
 }

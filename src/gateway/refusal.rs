@@ -81,6 +81,9 @@ impl Refusal {
             CredentialFault::Several => {
                 format!("more than one API key: send exactly one, as {usage}")
             }
+            CredentialFault::Misplaced => {
+                format!("an API key stands where none is looked for: send exactly one, as {usage}")
+            }
             CredentialFault::NotText => NO_KEY.to_owned(),
         };
         Self { status: Status::Unauthorized, message }

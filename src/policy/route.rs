@@ -133,14 +133,21 @@ impl fmt::Display for Route {
 
 impl BodyRules {
     fn needs(&self, name: &str, value: FieldValue) -> impl Iterator<Item = &str> {
-        let rule = self.fields.iter().find(|(known, _)| &**known == name).map(|(_, rule)| rule);
-        let (first, second) = match (rule, value) {
+        let exact = self.fields.iter().find(|(known, _)| &**known == name).map(|(_, rule)| rule);
+        let (first, second) = match (exact, value) {
             (None, _) => (&self.other, &None),
             (Some(rule), FieldValue::True) => (&rule.when_true, &None),
             (Some(rule), FieldValue::False) => (&rule.when_false, &None),
             (Some(rule), FieldValue::Other) => (&rule.when_true, &rule.when_false),
         };
-        first.iter().chain(second).map(|action| &**action)
+        // Some readers take a name in other case for the same: then it is both.
+        let folded = exact.is_none().then(|| fold(name));
+        let alike = self
+            .fields
+            .iter()
+            .filter(move |(known, _)| folded.as_ref().is_some_and(|folded| *folded == fold(known)));
+        let alike = alike.flat_map(|(_, rule)| rule.actions());
+        first.iter().chain(second).map(|action| &**action).chain(alike)
     }
 
     /// Every action that is named.
@@ -148,6 +155,11 @@ impl BodyRules {
         let by_fields = self.fields.iter().flat_map(|(_, rule)| rule.actions());
         by_fields.chain(self.other.as_deref())
     }
+}
+
+/// `name` as readers compare it that do not mind case; `ſ` and the Kelvin sign are letters, too.
+fn fold(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 impl FieldRule {

@@ -191,6 +191,7 @@ impl Told {
             "success": false, "statusCode": self.status, "message": message, "data": null,
         });
         assert_eq!(envelope, expected);
+        assert!(self.body.starts_with(r#"{"success":false,"statusCode":"#), "{}", self.body);
         assert_eq!(self.headers["content-type"], "application/json");
         assert_eq!(self.headers.contains_key("www-authenticate"), self.status == 401);
         message

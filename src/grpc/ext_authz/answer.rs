@@ -111,14 +111,11 @@ fn deny(gateway: &Gateway, refusal: &Refusal) -> DeniedHttpResponse {
     }
     let code = refusal.status.code();
     // The envelope of the answers of Octavia's API.
-    let body = serde_json::json!({
-        "success": false,
-        "statusCode": code,
-        "message": refusal.message,
-        "data": null,
-    });
+    let message = serde_json::Value::from(&*refusal.message);
+    let body =
+        format!(r#"{{"success":false,"statusCode":{code},"message":{message},"data":null}}"#);
     let status = Some(HttpStatus { code: code.into() });
-    DeniedHttpResponse { status, headers, body: body.to_string() }
+    DeniedHttpResponse { status, headers, body }
 }
 
 /// A header that stands in place of whatever the client sent under its name.

@@ -82,6 +82,7 @@ fn the_fields_of_a_body_need_what_the_table_says() {
         (vec![("isPrivate", Other)], vec![CREATE, VISIBILITY]),
         (vec![("publishDate", Other)], vec![CREATE, SCHEDULE]),
         (vec![("publishDate", False)], vec![CREATE, SCHEDULE]),
+        (vec![("IsPublished", False)], vec![CREATE, PUBLISH]),
     ] {
         assert_eq!(needs("POST", "/articles/create", Some(&fields)), expected, "{fields:?}");
     }
@@ -94,7 +95,10 @@ fn the_fields_of_a_body_need_what_the_table_says() {
         (vec![("isPublished", True), ("title", Other)], vec![PUBLISH, UPDATE]),
         (vec![("isPrivate", False)], vec![VISIBILITY]),
         (vec![("publishDate", Other)], vec![SCHEDULE]),
-        (vec![("ispublished", True)], vec![UPDATE]),
+        // Some readers take these for `isPublished`.
+        (vec![("ispublished", True)], vec![PUBLISH, UNPUBLISH, UPDATE]),
+        (vec![("i\u{17f}Publi\u{17f}hed", True)], vec![PUBLISH, UNPUBLISH, UPDATE]),
+        (vec![("ID", True)], vec![UPDATE]),
         (vec![("*", True)], vec![UPDATE]),
     ] {
         assert_eq!(needs("PUT", "/articles/update", Some(&fields)), expected, "{fields:?}");

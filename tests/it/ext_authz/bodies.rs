@@ -37,8 +37,15 @@ fn needed(row: &Operation, fields: &[(&str, Value)]) -> BTreeSet<&'static str> {
         needed.insert(row.action);
     }
     for (name, value) in fields {
-        let of_field: Vec<_> =
-            rules.iter().filter(|(field, _)| field.split('=').next() == Some(name)).collect();
+        let is = |field: &str| field.split('=').next() == Some(name);
+        let of_field: Vec<_> = rules.iter().filter(|(field, _)| is(field)).collect();
+        // In other case it is that field to some readers, and another one to the others.
+        let like = |field: &str| field.split('=').next().unwrap().eq_ignore_ascii_case(name);
+        for (field, action) in &rules {
+            if of_field.is_empty() && like(field) && *action != "none" {
+                needed.insert(action);
+            }
+        }
         for (field, action) in &of_field {
             let applies = match field.split_once('=') {
                 None => true,

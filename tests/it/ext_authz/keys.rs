@@ -18,6 +18,8 @@ async fn exactly_one_key_is_taken_from_the_headers_for_keys() {
     let client = client(&sidecar).await;
     let (_, text) = sidecar.create("read_only").await;
     let (key, bearer) = (&*text, format!("Bearer {text}"));
+    let (token, tab) = (format!("Token {key}"), format!("bearer\t{key}"));
+    let behind = format!("Digest username=x, Bearer {key}");
     let joined = format!("{key},{key}");
     let two = format!("{key} {key}");
     for (headers, expected, removed) in [
@@ -39,6 +41,11 @@ async fn exactly_one_key_is_taken_from_the_headers_for_keys() {
         (vec![("x-api-key", &*two)], 401, vec![]),
         (vec![("x-api-key", key), ("authorization", &*bearer)], 401, vec![]),
         (vec![("authorization", &*bearer), ("authorization", &*bearer)], 401, vec![]),
+        (vec![("x-api-key", key), ("authorization", key)], 401, vec![]),
+        (vec![("x-api-key", key), ("authorization", &*token)], 401, vec![]),
+        (vec![("x-api-key", key), ("authorization", &*behind)], 401, vec![]),
+        (vec![("authorization", &*behind)], 401, vec![]),
+        (vec![("authorization", &*tab)], 200, vec!["authorization"]),
         (vec![("x_api_key", key)], 401, vec![]),
         (vec![("cookie", key)], 401, vec![]),
     ] {
