@@ -52,8 +52,9 @@ impl generated::authorization_server::Authorization for ExtAuthz {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let attributes = request.into_inner().attributes.unwrap_or_default();
-        let request = http_request(&attributes)
-            .map_err(|_| Status::invalid_argument("a text of the request is not UTF-8"))?;
+        let request = http_request(&attributes).map_err(|error| {
+            Status::invalid_argument(format!("the message is not what Envoy sends: {error}"))
+        })?;
         let Some(request) = request else {
             return Err(convert::invalid_argument(&convert::violation(
                 "attributes.request.http",
@@ -66,17 +67,24 @@ impl generated::authorization_server::Authorization for ExtAuthz {
     }
 }
 
+/// A message that is no `CheckRequest` of Envoy's.
+#[derive(Debug, thiserror::Error)]
+enum Malformed {
+    #[error("a text is not UTF-8")]
+    Text(#[from] Utf8Error),
+    #[error("the headers are not valid protobuf")]
+    Headers(#[from] prost::DecodeError),
+}
+
 /// The HTTP request that `attributes` describe; `None` if they describe none.
-fn http_request(attributes: &AttributeContext) -> Result<Option<HttpRequest<'_>>, Utf8Error> {
+fn http_request(attributes: &AttributeContext) -> Result<Option<HttpRequest<'_>>, Malformed> {
     let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
     let Some(http) = http else { return Ok(None) };
     // With `encode_raw_headers` each header stands by itself; without, those that came twice are
     // joined. A proxy sends one of the two.
-    let raw = http.header_map.iter().flat_map(|map| &map.headers);
-    let headers = raw.chain(&http.headers).map(|HeaderValue { key, value, raw_value }| {
-        let value = if raw_value.is_empty() { value } else { raw_value };
-        Ok((str::from_utf8(key)?, &**value))
-    });
+    let joined = http.headers.iter().map(|HeaderValue { key, value, .. }| (&**key, &**value));
+    let headers = wire::raw_headers(&http.header_map)?.into_iter().chain(joined);
+    let headers = headers.map(|(name, value)| Ok((str::from_utf8(name)?, value)));
     let body = match (&*http.body, &*http.raw_body) {
         (body, []) | ([], body) => Cow::Borrowed(body),
         // Which one counts is not said: this is no JSON, so everything is needed.
@@ -86,7 +94,7 @@ fn http_request(attributes: &AttributeContext) -> Result<Option<HttpRequest<'_>>
         method: str::from_utf8(&http.method)?,
         host: str::from_utf8(&http.host)?,
         target: str::from_utf8(&http.path)?,
-        headers: headers.collect::<Result<_, _>>()?,
+        headers: headers.collect::<Result<_, Utf8Error>>()?,
         body,
         named: named(&attributes.context_extensions),
     }))

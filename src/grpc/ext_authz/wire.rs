@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use prost::{DecodeError, decode_length_delimiter};
 
 /// `CheckRequest`
 #[derive(Clone, PartialEq, prost::Message)]
@@ -48,16 +49,10 @@ pub struct HttpRequest {
     pub body: Bytes,
     #[prost(bytes = "bytes", tag = "12")]
     pub raw_body: Bytes,
-    /// With `encode_raw_headers`, in place of `headers`.
-    #[prost(message, optional, tag = "13")]
-    pub header_map: Option<HeaderMap>,
-}
-
-/// `config.core.v3.HeaderMap`
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct HeaderMap {
-    #[prost(message, repeated, tag = "1")]
-    pub headers: Vec<HeaderValue>,
+    /// With `encode_raw_headers`, in place of `headers`: a `config.core.v3.HeaderMap`, see
+    /// [`raw_headers`].
+    #[prost(bytes = "bytes", tag = "13")]
+    pub header_map: Bytes,
 }
 
 /// `config.core.v3.HeaderValue`, and an entry of a map of texts.
@@ -153,4 +148,61 @@ pub struct Field {
 pub struct Value {
     #[prost(bytes = "bytes", tag = "3")]
     pub string_value: Bytes,
+}
+
+/// Name and value of each header of an encoded `HeaderMap`, where they stand. A `Check` carries a
+/// dozen: made into messages they cost more than all else that is read.
+///
+/// # Errors
+/// The map is not valid protobuf.
+pub(super) fn raw_headers(map: &[u8]) -> Result<Vec<(&[u8], &[u8])>, DecodeError> {
+    let mut headers = Vec::with_capacity(16);
+    for_each_field(map, |tag, header| {
+        if tag == 1 {
+            let (mut key, mut value, mut raw_value): (&[u8], &[u8], &[u8]) = Default::default();
+            for_each_field(header, |tag, text| {
+                match tag {
+                    1 => key = text,
+                    2 => value = text,
+                    3 => raw_value = text,
+                    _ => {}
+                }
+                Ok(())
+            })?;
+            headers.push((key, if raw_value.is_empty() { value } else { raw_value }));
+        }
+        Ok(())
+    })?;
+    Ok(headers)
+}
+
+/// Shows the tag and content of every field of `message` that has a length; numbers are skipped.
+fn for_each_field<'a>(
+    mut message: &'a [u8],
+    mut show: impl FnMut(usize, &'a [u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    while !message.is_empty() {
+        // Keys are numbers as lengths are.
+        let key = decode_length_delimiter(&mut message)?;
+        let length = match key & 7 {
+            0 => {
+                decode_length_delimiter(&mut message)?;
+                continue;
+            }
+            1 => 8,
+            2 => decode_length_delimiter(&mut message)?,
+            // 5 is four bytes. Groups are not part of this protocol: they end it.
+            5 => 4,
+            _ => message.len().saturating_add(1),
+        };
+        let Some((content, rest)) = message.split_at_checked(length) else {
+            // The error of a length that the message does not have.
+            return decode_length_delimiter(&[][..]).map(drop);
+        };
+        message = rest;
+        if key & 7 == 2 {
+            show(key >> 3, content)?;
+        }
+    }
+    Ok(())
 }
