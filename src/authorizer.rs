@@ -79,35 +79,34 @@ impl Authorizer {
     }
 
     /// Decides for a proxy whether a request may pass, and counts it for the key that has proven
-    /// itself. `demand` is an `Err` for a request that is denied to every valid key.
+    /// itself. `demand` is asked for only then: a request without a valid key costs no more. It is
+    /// an `Err` for a request that is denied to every valid key.
     ///
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
-    pub fn admit<'a>(
+    pub fn admit<'a, 'd: 'a>(
         &self,
         key: &str,
-        demand: Result<&Demand<'a>, Reason>,
-    ) -> Result<Admission<'a>, StoreError> {
+        demand: impl FnOnce() -> Result<&'a Demand<'d>, Reason>,
+    ) -> Result<Admission<'d>, StoreError> {
         let (mut denied, mut conditions) = (None, Vec::new());
-        let service = demand.ok().map(|demand| demand.service);
-        let decision = self.decided(key, service, |key| {
-            let demand = match demand {
+        let decision = self.decided(key, None, |key| {
+            let demand = match demand() {
                 Ok(demand) => demand,
                 Err(reason) => return Outcome::Deny(reason),
             };
+            if key.service_name() != service_or_default(demand.service) {
+                return Outcome::Deny(Reason::ServiceMismatch);
+            }
             let mut outcome = Outcome::Deny(Reason::ActionUnknown);
             for &action in &demand.actions {
-                outcome =
-                    match (decide(key, action, &Attributes::default()), demand.when_conditional) {
-                        (
-                            Outcome::Deny(Reason::ConditionUnmet(unmet)),
-                            WhenConditional::Forward,
-                        ) => {
-                            conditions.push(unmet);
-                            Outcome::Allow
-                        }
-                        (outcome, _) => outcome,
-                    };
+                outcome = decide(key, action, &Attributes::default());
+                if let Outcome::Deny(Reason::ConditionUnmet(unmet)) = outcome
+                    && demand.when_conditional == WhenConditional::Forward
+                {
+                    conditions.push(unmet);
+                    outcome = Outcome::Allow;
+                }
                 if outcome != Outcome::Allow {
                     denied = Some(action);
                     break;
@@ -116,6 +115,11 @@ impl Authorizer {
             outcome
         })?;
         Ok(Admission { decision, denied, conditions })
+    }
+
+    /// Has the key `id` resolved anew at its next use.
+    pub fn forget(&self, id: KeyId) {
+        self.cache.invalidate(id);
     }
 
     /// What `decide` says of the key that `text` proves, if that is valid now for `service`, or for

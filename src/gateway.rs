@@ -21,18 +21,27 @@ pub use self::{
 };
 use crate::{
     authorizer::{Admission, Authorizer, Demand, Outcome, Reason},
-    policy::{Body, Policy},
+    policy::{Body, Policy, path_fault},
     resolved_key::ResolvedKey,
 };
 
-/// Headers that some servers take another method or path from.
-const OVERRIDES: [&str; 5] = [
+/// Headers that some servers take another method or path from, where others look for keys, and
+/// what only a proxy may say of a body.
+const WITHHELD: [&str; 10] = [
     "x-http-method-override",
     "x-http-method",
+    "x-http-verb",
     "x-method-override",
+    "x-original-uri",
     "x-original-url",
     "x-rewrite-url",
+    "x-api-key",
+    "proxy-authorization",
+    "x-envoy-auth-partial-body",
 ];
+
+/// How often a request is looked at anew that a change of the policy came between.
+const POLICY_TRIES: usize = 8;
 
 /// Decides what a proxy asks.
 pub struct Gateway {
@@ -78,50 +87,74 @@ impl Gateway {
 
     /// Decides whether `request` may pass.
     pub fn check(&self, request: &HttpRequest<'_>) -> Verdict {
-        let policy = self.authorizer.policy();
-        let demand = demand(&policy, request);
-        let (service, actions) = match &demand {
-            Ok(demand) => (demand.service.to_owned(), demand.actions.join(",")),
-            Err(_) => Default::default(),
-        };
-        let verdict = |result, outcome, key, conditions| Verdict {
-            result,
-            outcome,
-            key,
-            service,
-            actions,
-            conditions,
-        };
         let text = match self.key_headers.read(request) {
             Ok(text) => text,
-            Err(fault) => {
-                let refusal = Refusal::credential(fault, &self.key_headers);
-                let outcome = Outcome::Deny(Reason::KeyMalformed);
-                return verdict(Err(refusal), Some(outcome), None, String::new());
-            }
+            Err(fault) => return Verdict::no_key(Refusal::credential(fault, &self.key_headers)),
         };
-        let asked = demand.as_ref().map_err(Fault::reason);
-        let Admission { decision, denied, conditions: sets } =
-            match self.authorizer.admit(text, asked) {
+        for _ in 0..POLICY_TRIES {
+            let policy = self.authorizer.policy();
+            let mut asked = None;
+            let admitted = self.authorizer.admit(text, || {
+                let asked: &Result<_, Fault> = asked.insert(demand(&policy, request));
+                asked.as_ref().map_err(Fault::reason)
+            });
+            let admission = match admitted {
                 Ok(admission) => admission,
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::error!(error, "a key could not be read");
-                    return verdict(Err(Refusal::undecided()), None, None, String::new());
+                    return Verdict::undecided();
                 }
             };
+            match &admission.decision.key {
+                // Resolved with one policy, asked with another: half of each decides nothing.
+                Some(key) if asked.is_some() && !key.is_of(&policy) => {
+                    self.authorizer.forget(key.id());
+                }
+                _ => return Verdict::new(admission, asked.as_ref()),
+            }
+        }
+        Verdict::undecided()
+    }
+}
+
+impl Verdict {
+    fn new(admission: Admission<'_>, asked: Option<&Result<Demand<'_>, Fault>>) -> Self {
+        let Admission { decision, denied, conditions: sets } = admission;
         let key = decision.key;
-        let (result, conditions) = match decision.outcome {
-            Outcome::Allow => (Ok(()), conditions(&sets, key.as_deref())),
-            Outcome::Deny(reason) => {
-                let refusal = match &demand {
-                    Err(fault) if fault.reason() == reason => Refusal::request(fault),
-                    _ => Refusal::denied(reason, key.as_deref(), denied),
-                };
-                (Err(refusal), String::new())
+        let (result, conditions) = match (decision.outcome, asked) {
+            (Outcome::Allow, _) => (Ok(()), conditions(&sets, key.as_deref())),
+            (Outcome::Deny(_), Some(Err(fault))) => (Err(Refusal::request(fault)), String::new()),
+            (Outcome::Deny(reason), _) => {
+                (Err(Refusal::denied(reason, key.as_deref(), denied)), String::new())
             }
         };
-        verdict(result, Some(decision.outcome), key, conditions)
+        let (service, actions) = match asked {
+            Some(Ok(demand)) => (demand.service.to_owned(), demand.actions.join(",")),
+            _ => Default::default(),
+        };
+        Self { result, outcome: Some(decision.outcome), key, service, actions, conditions }
+    }
+
+    /// Of a request that carries no key to look at.
+    fn no_key(refusal: Refusal) -> Self {
+        Self { outcome: Some(Outcome::Deny(Reason::KeyMalformed)), ..Self::refused(refusal) }
+    }
+
+    /// Of a request that nothing could be decided about.
+    fn undecided() -> Self {
+        Self::refused(Refusal::undecided())
+    }
+
+    /// Of a request that cannot be read, whoever sends it.
+    pub fn unreadable() -> Self {
+        let outcome = Some(Outcome::Deny(Reason::RequestInvalid));
+        Self { outcome, ..Self::refused(Refusal::unreadable()) }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        let (service, actions, conditions) = Default::default();
+        Self { result: Err(refusal), outcome: None, key: None, service, actions, conditions }
     }
 }
 
@@ -129,15 +162,15 @@ fn is_withheld(name: &str) -> bool {
     const OURS: usize = "x-octavia-".len();
     let is = |name: &str, known: &str| normal(name).eq(known.bytes());
     name.get(..OURS).is_some_and(|name| is(name, "x-octavia-"))
-        || OVERRIDES.iter().any(|known| is(name, known))
+        || WITHHELD.iter().any(|known| is(name, known))
 }
 
 /// The bytes of a header's name as servers compare them that make variables of headers: without
-/// case, and with `_` for `-`.
+/// case, and with `-` for whatever is no letter or digit.
 fn normal(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|byte| match byte {
-        b'_' => b'-',
-        byte => byte.to_ascii_lowercase(),
+        byte if byte.is_ascii_alphanumeric() => byte.to_ascii_lowercase(),
+        _ => b'-',
     })
 }
 
@@ -147,7 +180,12 @@ fn demand<'a>(policy: &'a Policy, request: &HttpRequest<'a>) -> Result<Demand<'a
     if let Some(unknown) = named.unknown {
         return Err(Fault::Configuration(unknown.to_owned()));
     }
+    if !named.service.is_empty() && policy.service(named.service).is_none() {
+        return Err(Fault::Configuration(format!("octavia.service={}", named.service)));
+    }
     if !named.action.is_empty() {
+        // The proxy chose by the path, too.
+        path_fault(request.target)?;
         let (service, when_conditional) = (named.service, named.when_conditional);
         return Ok(Demand { service, actions: vec![named.action], when_conditional });
     }

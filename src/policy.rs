@@ -28,7 +28,7 @@ pub use self::{
     condition::{Attributes, Condition, ConditionSet},
     current::CurrentPolicy,
     error::{PolicyError, Problem},
-    path::{MAX_PATH, PathFault},
+    path::{MAX_PATH, PathFault, path_fault},
     rights::{Right, Rights},
     route::{Body, FieldValue, Route, WhenConditional},
     service::{Role, Service},

@@ -85,6 +85,15 @@ impl ResolvedKey {
         self.service.as_ref()
     }
 
+    /// Whether it was joined with `policy`.
+    pub fn is_of(&self, policy: &Policy) -> bool {
+        match (&self.service, policy.service(self.service_name())) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// The action of that name in its service.
     pub fn action(&self, name: &str) -> Option<ActionId> {
         self.service.as_ref()?.action(name)

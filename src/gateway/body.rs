@@ -17,6 +17,9 @@ const PARTIAL: &str = "x-envoy-auth-partial-body";
 /// as `deploy/envoy` has it. It says the same of one that ends there and of one that goes on.
 const MAX_UNSIZED: usize = 64 << 10;
 
+/// The most fields that are looked at one by one.
+const MAX_FIELDS: usize = 256;
+
 /// The top-level fields of the body of `request`, each once; `None` if it is not seen whole, or is
 /// no JSON object.
 ///
@@ -31,6 +34,11 @@ pub(super) fn fields(
     let mut json = serde_json::Deserializer::from_slice(&request.body);
     let Ok(Object(fields)) = Object::deserialize(&mut json) else { return Ok(None) };
     if json.end().is_err() {
+        return Ok(None);
+    }
+    // Names that make a field of the object itself in some languages, not one in it.
+    let is_odd = |name: &str| matches!(name, "__proto__" | "constructor" | "prototype");
+    if fields.len() > MAX_FIELDS || fields.iter().any(|(name, _)| is_odd(name)) {
         return Ok(None);
     }
     let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();

@@ -95,6 +95,12 @@ impl Refusal {
         Self { status: Status::Unavailable, message: message.to_owned() }
     }
 
+    /// Of a request that cannot be read.
+    pub(super) fn unreadable() -> Self {
+        let message = "the request has text that is not UTF-8: send plain text";
+        Self { status: Status::Forbidden, message: message.to_owned() }
+    }
+
     /// Of a request that is denied to every key.
     pub(super) fn request(fault: &Fault) -> Self {
         Self { status: Status::Forbidden, message: fault.to_string() }

@@ -16,8 +16,9 @@ use tonic::{Request, Response, Status};
 use self::wire::{AttributeContext, CheckRequest, CheckResponse, HeaderValue};
 use super::convert;
 use crate::{
-    gateway::{Gateway, HttpRequest, Named},
+    gateway::{Gateway, HttpRequest, Named, Verdict},
     policy::WhenConditional,
+    telemetry::OncePerSecond,
 };
 
 /// The service and its server, made by the build.
@@ -31,17 +32,20 @@ pub use generated::authorization_server::AuthorizationServer as ExtAuthzServer;
 
 /// What a proxy's configuration says begins with this.
 const EXTENSION: &str = "octavia.";
+const WHEN_CONDITIONAL: &str = "octavia.when_conditional";
 
 /// Answers with the verdicts of a gateway.
 #[derive(Clone)]
 pub struct ExtAuthz {
     gateway: Arc<Gateway>,
+    /// Limits what those without a key can make us log.
+    unproven: Arc<OncePerSecond>,
 }
 
 impl ExtAuthz {
     /// The service in front of `gateway`.
     pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway }
+        Self { gateway, unproven: Arc::default() }
     }
 }
 
@@ -52,9 +56,14 @@ impl generated::authorization_server::Authorization for ExtAuthz {
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
         let attributes = request.into_inner().attributes.unwrap_or_default();
-        let request = http_request(&attributes).map_err(|error| {
-            Status::invalid_argument(format!("the message is not what Envoy sends: {error}"))
-        })?;
+        let request = match http_request(&attributes) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(%error, "an HTTP request cannot be read");
+                let (request, verdict) = (HttpRequest::default(), Verdict::unreadable());
+                return Ok(Response::new(answer::answer(&self.gateway, &request, verdict)));
+            }
+        };
         let Some(request) = request else {
             return Err(convert::invalid_argument(&convert::violation(
                 "attributes.request.http",
@@ -62,7 +71,7 @@ impl generated::authorization_server::Authorization for ExtAuthz {
             )));
         };
         let verdict = self.gateway.check(&request);
-        log::decision(&request, &verdict);
+        log::decision(&request, &verdict, &self.unproven);
         Ok(Response::new(answer::answer(&self.gateway, &request, verdict)))
     }
 }
@@ -104,6 +113,10 @@ fn named(extensions: &HashMap<String, String>) -> Named<'_> {
     let mut named = Named::default();
     for (name, value) in extensions {
         match (name.strip_prefix(EXTENSION), &**value) {
+            // `Octavia.action`, `octavia_action`: meant for us, and not understood.
+            (None, _) if name.to_ascii_lowercase().starts_with("octavia") => {
+                named.unknown = Some(name);
+            }
             (None, _) => {}
             (Some("service"), service) if !service.is_empty() => named.service = service,
             (Some("action"), action) if !action.is_empty() => named.action = action,
@@ -113,6 +126,10 @@ fn named(extensions: &HashMap<String, String>) -> Named<'_> {
             }
             (Some(_), _) => named.unknown = Some(name),
         }
+    }
+    if named.action.is_empty() && extensions.contains_key(WHEN_CONDITIONAL) {
+        // Routes have a say of their own.
+        named.unknown = Some(WHEN_CONDITIONAL);
     }
     named
 }

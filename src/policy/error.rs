@@ -125,6 +125,8 @@ pub(super) enum Fault {
         "invalid segment {segment} in route {route}: write a placeholder, as in `{{id}}`, or letters, digits and any of `-._~!$&'()*+,=:@`"
     )]
     RouteSegment { segment: Quoted, route: Quoted },
+    #[error("a route has at most {max} segments")]
+    TooManySegments { max: usize },
     #[error("placeholder {placeholder} is twice in route {route}")]
     PlaceholderTwice { placeholder: Quoted, route: Quoted },
     #[error("unknown action {action} in route {route}{suggestion}")]

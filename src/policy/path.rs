@@ -7,12 +7,23 @@
 /// The longest path that is matched, in bytes, without its query.
 pub const MAX_PATH: usize = 8 << 10;
 
+/// The longest host that is looked up, in bytes: a domain name, a dot and a port.
+pub(super) const MAX_HOST: usize = 260;
+
+/// Without case, as readers compare that do not mind it; `ſ` and the Kelvin sign are letters, too.
+pub(super) fn fold(text: &str) -> String {
+    text.to_uppercase().to_lowercase()
+}
+
 /// Why a path is no operation of anything.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathFault {
     /// It does not begin with a slash.
     #[error("the path must begin with `/`")]
     NotAbsolute,
+    /// The host is longer than a name can be.
+    #[error("the host is longer than {MAX_HOST} bytes")]
+    Host,
     /// It is longer than [`MAX_PATH`].
     #[error("the path is longer than {MAX_PATH} bytes")]
     TooLong,
@@ -28,8 +39,8 @@ pub enum PathFault {
     /// `;`, with which some servers begin parameters that they cut off.
     #[error("the path has a `;`")]
     Semicolon,
-    /// A control byte, encoded or not, or a `#`.
-    #[error("the path has a control character or a `#`")]
+    /// A control byte or `#`, encoded or not, or an encoded `?`.
+    #[error("the path has a control character, a `#` or an encoded `?`")]
     Control,
     /// `%` without two hexadecimal digits, or encoding within what is encoded.
     #[error("the path has a `%` that is not the start of one encoded byte")]
@@ -37,6 +48,14 @@ pub enum PathFault {
     /// Not UTF-8 once it is decoded.
     #[error("the path is not UTF-8 once it is decoded")]
     NotUtf8,
+}
+
+/// Refuses the path of `target`, as it came, if it could be read in two ways.
+///
+/// # Errors
+/// [`PathFault`]
+pub fn path_fault(target: &str) -> Result<(), PathFault> {
+    segments(target).map(drop)
 }
 
 /// The segments of the path of `target`, what stands before its query.
@@ -80,7 +99,7 @@ fn check(segment: &[u8]) -> Result<(), PathFault> {
         match byte {
             b'\\' => return Err(PathFault::HiddenSlash),
             b';' => return Err(PathFault::Semicolon),
-            b'#' | 0..0x20 | 0x7f => return Err(PathFault::Control),
+            b'#' | b'?' | 0..0x20 | 0x7f => return Err(PathFault::Control),
             _ => {}
         }
     }

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use super::path::fold;
+
 /// An operation: a method, a path, and the actions that it needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {
@@ -42,6 +44,8 @@ pub(super) struct BodyRules {
 pub(super) struct FieldRule {
     pub(super) when_true: Option<Box<str>>,
     pub(super) when_false: Option<Box<str>>,
+    /// Its name, as [`alike`] has it.
+    pub(super) alike: Box<str>,
 }
 
 /// A field's value, as far as it matters.
@@ -140,12 +144,12 @@ impl BodyRules {
             (Some(rule), FieldValue::False) => (&rule.when_false, &None),
             (Some(rule), FieldValue::Other) => (&rule.when_true, &rule.when_false),
         };
-        // Some readers take a name in other case for the same: then it is both.
-        let folded = exact.is_none().then(|| fold(name));
+        // Some readers take a name in another form for the same: then it is both.
+        let folded = exact.is_none().then(|| alike(name));
         let alike = self
             .fields
             .iter()
-            .filter(move |(known, _)| folded.as_ref().is_some_and(|folded| *folded == fold(known)));
+            .filter(move |(_, rule)| folded.as_ref().is_some_and(|folded| **folded == *rule.alike));
         let alike = alike.flat_map(|(_, rule)| rule.actions());
         first.iter().chain(second).map(|action| &**action).chain(alike)
     }
@@ -157,9 +161,11 @@ impl BodyRules {
     }
 }
 
-/// `name` as readers compare it that do not mind case; `ſ` and the Kelvin sign are letters, too.
-fn fold(name: &str) -> String {
-    name.to_uppercase().to_lowercase()
+/// `name` as readers compare it that do not mind case, or how words are set apart.
+pub(super) fn alike(name: &str) -> String {
+    let mut folded = fold(name);
+    folded.retain(|c| !matches!(c, '_' | '-' | ' '));
+    folded
 }
 
 impl FieldRule {

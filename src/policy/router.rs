@@ -11,7 +11,7 @@ use foldhash::quality::RandomState;
 
 use super::{
     PathFault, Route,
-    path::{decode, segments},
+    path::{MAX_HOST, decode, fold, segments},
 };
 
 /// Keys come from requests: the seed is random, so that nobody can choose ones that collide.
@@ -59,7 +59,7 @@ impl Router {
             node = if segment.starts_with('{') {
                 node.placeholder.get_or_insert_default()
             } else {
-                node.folded.insert(segment.to_ascii_lowercase().into(), ());
+                node.folded.insert(fold(segment).into(), ());
                 node.literals.entry(segment.into()).or_default()
             };
         }
@@ -80,6 +80,9 @@ impl Router {
         method: &str,
         target: &str,
     ) -> Result<Option<&Arc<Route>>, PathFault> {
+        if host.len() > MAX_HOST {
+            return Err(PathFault::Host);
+        }
         let segments = segments(target)?;
         Ok(self.at(host).find(method, segments))
     }
@@ -120,15 +123,8 @@ impl Node {
         if self.folded.is_empty() {
             return false;
         }
-        let folded = match decode(segment) {
-            Ok(mut decoded) => {
-                decoded.make_ascii_lowercase();
-                decoded
-            }
-            // Such a path is refused before it comes here.
-            Err(_) => return true,
-        };
-        self.folded.contains_key(&*folded)
+        // A path that cannot be decoded is refused before it comes here.
+        decode(segment).map_or(true, |decoded| self.folded.contains_key(&*fold(&decoded)))
     }
 }
 

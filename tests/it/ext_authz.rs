@@ -19,6 +19,7 @@ use envoy_types::pb::{
     },
     google::protobuf::value::Kind,
 };
+use prost::Message as _;
 use tonic::transport::Channel;
 
 use crate::sidecar::Sidecar;
@@ -52,6 +53,13 @@ pub struct Told {
 
 pub async fn client(sidecar: &Sidecar) -> AuthorizationClient<Channel> {
     AuthorizationClient::new(sidecar.channel().await)
+}
+
+/// What the sidecar tells a proxy that sends `message`, whatever it is.
+pub async fn ask_raw(sidecar: &Sidecar, message: Vec<u8>) -> Told {
+    let path = "/envoy.service.auth.v3.Authorization/Check";
+    let answer = crate::raw::unary(&sidecar.channel().await, path, "", message).await.unwrap();
+    Told::of(CheckResponse::decode(&*answer).unwrap())
 }
 
 impl Asked {
@@ -122,6 +130,11 @@ impl Asked {
                 ..AttributeContext::default()
             }),
         }
+    }
+
+    /// Its message on the wire.
+    pub fn encoded(&self) -> Vec<u8> {
+        self.message().encode_to_vec()
     }
 
     /// What the sidecar tells a proxy that asks this.

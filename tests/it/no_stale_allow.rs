@@ -18,6 +18,7 @@ use octavia_authz::{
     clock::{Clock, Timestamp},
     digest::{Digest, Digester},
     expiration::Expiration,
+    gateway::{Gateway, HttpRequest, KeyHeaders},
     keyring::{Caller, Identity, Keyring, NewKey, Patch},
     policy::{Attributes, CurrentPolicy, Policy},
     record::KeyRecord,
@@ -36,17 +37,22 @@ struct Parts {
     faults: Arc<FaultyStore>,
     authorizer: Arc<Authorizer>,
     keyring: Keyring,
+    policy: CurrentPolicy,
     clock: Clock,
 }
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
 fn parts() -> Parts {
+    parts_with(Policy::built_in().unwrap())
+}
+
+fn parts_with(policy: Policy) -> Parts {
     let dir = TempDir::new().unwrap();
     let store = Embedded::open(dir.path()).unwrap();
     let faults =
         Arc::new(FaultyStore { store, fault: Mutex::new(Fault::None), changed: Condvar::new() });
-    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(policy);
     let clock = Clock::test(NOW);
     let digester = Digester::new(None, None);
     let usage = Usage::open(&dir.path().join("usage"), clock.clone()).unwrap();
@@ -59,7 +65,8 @@ fn parts() -> Parts {
             1000,
             clock.clone(),
         )),
-        keyring: Keyring::new(faults.clone(), policy, digester, usage, clock.clone()),
+        keyring: Keyring::new(faults.clone(), policy.clone(), digester, usage, clock.clone()),
+        policy,
         faults,
         clock,
         _dir: dir,
@@ -412,4 +419,39 @@ async fn a_decision_on_a_cached_key_allocates_nothing() {
         }
     });
     assert_eq!(allocations.count_total, 0, "{allocations:?}");
+}
+
+#[tokio::test]
+async fn a_request_is_decided_by_one_policy_while_another_takes_its_place() {
+    // Either denies: one by what the route needs, the other by what the role may.
+    let policy = |needs: &str, allows: &str| {
+        let text = format!(
+            r#"
+            [services.shop]
+            actions.orders = {{ read = "", refund = "" }}
+            roles.clerk.allow = ["orders.{allows}"]
+            routes."GET /orders" = "orders.{needs}"
+            "#
+        );
+        Policy::overlay("policy.toml", &text).unwrap()
+    };
+    let parts = parts_with(policy("refund", "read"));
+    let (service, role) = ("shop".to_owned(), "clerk".to_owned());
+    let (_, token) = parts.create(NewKey { service, role, ..NewKey::default() }).await;
+    let headers = KeyHeaders::new(["x-api-key".parse().unwrap()]);
+    let gateway = Gateway::new(Arc::clone(&parts.authorizer), headers);
+    let request = HttpRequest {
+        method: "GET",
+        target: "/orders",
+        headers: vec![("x-api-key", token.reveal().as_bytes())],
+        ..HttpRequest::default()
+    };
+    let outcome = || gateway.check(&request).outcome;
+    let denied = Some(Outcome::Deny(Reason::ActionDenied));
+    assert_eq!(outcome(), denied);
+    // What a reload does first; what was resolved before is not forgotten yet.
+    parts.policy.replace(policy("read", "refund"));
+    assert_eq!(outcome(), denied);
+    parts.policy.replace(policy("read", "read"));
+    assert_eq!(outcome(), Some(Outcome::Allow));
 }

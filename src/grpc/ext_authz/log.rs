@@ -4,20 +4,29 @@
 use crate::{
     gateway::{HttpRequest, Verdict},
     grpc::convert,
+    telemetry::OncePerSecond,
     token::redacted,
 };
 
 /// The longest text of a client's that is logged.
 const MAX_TEXT: usize = 256;
 
-/// Logs what was decided: what passes at debug, what does not at info.
-pub(super) fn decision(request: &HttpRequest<'_>, verdict: &Verdict) {
+/// Logs what was decided: what passes at debug, what does not at info; of those without a valid
+/// key's text one a second, with the number of those before it that were not logged.
+pub(super) fn decision(request: &HttpRequest<'_>, verdict: &Verdict, unproven: &OncePerSecond) {
     // Most requests pass: nothing is put together for them unless it is wanted.
     match &verdict.result {
         Ok(()) if !tracing::enabled!(tracing::Level::DEBUG) => return,
         Err(_) if !tracing::enabled!(tracing::Level::INFO) => return,
         _ => {}
     }
+    let unlogged = match verdict.key {
+        Some(_) => 0,
+        None => match unproven.admit() {
+            Some(unlogged) => unlogged,
+            None => return,
+        },
+    };
     let request_id = request.header("x-request-id").next().map(String::from_utf8_lossy);
     let request_id = shown(&request_id.unwrap_or_default());
     let path = request.target.split('?').next().unwrap_or_default();
@@ -58,6 +67,7 @@ pub(super) fn decision(request: &HttpRequest<'_>, verdict: &Verdict) {
                 action,
                 reason,
                 status,
+                unlogged,
                 "an HTTP request may not pass"
             );
         }

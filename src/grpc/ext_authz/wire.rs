@@ -150,12 +150,15 @@ pub struct Value {
     pub string_value: Bytes,
 }
 
+/// Name and value.
+type RawHeader<'a> = (&'a [u8], &'a [u8]);
+
 /// Name and value of each header of an encoded `HeaderMap`, where they stand. A `Check` carries a
 /// dozen: made into messages they cost more than all else that is read.
 ///
 /// # Errors
 /// The map is not valid protobuf.
-pub(super) fn raw_headers(map: &[u8]) -> Result<Vec<(&[u8], &[u8])>, DecodeError> {
+pub(super) fn raw_headers(map: &[u8]) -> Result<Vec<RawHeader<'_>>, DecodeError> {
     let mut headers = Vec::with_capacity(16);
     for_each_field(map, |tag, header| {
         if tag == 1 {

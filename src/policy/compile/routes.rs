@@ -11,12 +11,15 @@ use crate::policy::{
     draft::{Draft, Listed, Place, RouteDraft, ServiceDraft},
     error::{Fault, Quoted, Suggestion},
     file::FieldTable,
-    route::{BodyRules, FieldRule},
+    route::{BodyRules, FieldRule, alike},
     router::{Router, Taken},
 };
 
 /// What a segment or a base path may have beside letters and digits: no byte that is ever decoded.
 const PUNCTUATION: &[u8] = b"-._~!$&'()*+,=:@";
+
+/// The most segments of a base path or of a route.
+const MAX_SEGMENTS: usize = 32;
 
 /// The HTTP API of a service.
 #[derive(Debug)]
@@ -98,7 +101,8 @@ fn texts(
 fn base_path(text: &str) -> Result<Box<str>, Fault> {
     let path = text.strip_suffix('/').unwrap_or(text);
     let well = path.is_empty()
-        || path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
+        || path.split('/').count() <= MAX_SEGMENTS + 1
+            && path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
     if well { Ok(path.into()) } else { Err(Fault::BasePath { path: Quoted::new(text) }) }
 }
 
@@ -166,6 +170,10 @@ impl<'a> RouteCompiler<'a, '_> {
             self.report(Fault::RouteName { route: route() });
             return None;
         };
+        if path.split('/').count() > MAX_SEGMENTS + 1 {
+            self.report(Fault::TooManySegments { max: MAX_SEGMENTS });
+            return None;
+        }
         let mut placeholders = HashSet::new();
         for segment in path.split('/').skip(1).filter(|_| path != "/") {
             if !is_segment(segment) {
@@ -187,7 +195,11 @@ impl<'a> RouteCompiler<'a, '_> {
             let place = Place::new(self.draft.source, name);
             let FieldTable { when_true, when_false } = &entry.0;
             let mut action = |action: &Option<String>| self.action(place, action.as_ref()?);
-            let rule = FieldRule { when_true: action(when_true), when_false: action(when_false) };
+            let rule = FieldRule {
+                when_true: action(when_true),
+                when_false: action(when_false),
+                alike: alike(name.get_ref()).into(),
+            };
             if name.get_ref() != "*" {
                 rules.fields.push((name.get_ref().as_str().into(), rule));
             } else if when_true.is_some() && when_true == when_false {

@@ -391,3 +391,13 @@ fn a_mistake_in_a_route_is_said_with_its_line_and_its_remedy() {
         assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
+
+#[test]
+fn a_route_or_base_path_without_end_is_refused() {
+    let deep = "/a".repeat(60_000);
+    let base = "[services.shop]\nactions.orders.read = \"\"\nroles.clerk.allow = [\"orders.*\"]\n";
+    let said = complaint(&format!("{base}routes.\"GET {deep}\" = \"orders.read\"\n"));
+    assert_eq!(said, "policy.toml:4: a route has at most 32 segments");
+    let said = complaint(&format!("{base}http.base_paths = [\"{deep}\"]\n"));
+    assert!(said.starts_with("policy.toml:4: invalid base path"), "{said:.200}");
+}

@@ -98,6 +98,7 @@ fn the_fields_of_a_body_need_what_the_table_says() {
         // Some readers take these for `isPublished`.
         (vec![("ispublished", True)], vec![PUBLISH, UNPUBLISH, UPDATE]),
         (vec![("i\u{17f}Publi\u{17f}hed", True)], vec![PUBLISH, UNPUBLISH, UPDATE]),
+        (vec![("is_published", True)], vec![PUBLISH, UNPUBLISH, UPDATE]),
         (vec![("ID", True)], vec![UPDATE]),
         (vec![("*", True)], vec![UPDATE]),
     ] {
@@ -139,6 +140,7 @@ fn a_path_that_could_be_read_in_two_ways_is_refused() {
         ("/cms/articles/getById/a%00", Control),
         ("/cms/articles/getById/a%0d%0a", Control),
         ("/cms/articles/getAll#", Control),
+        ("/cms/articles/comments/getAll%3Fx/reactionSummary", Control),
         ("/cms/articles/getById/a%", Escape),
         ("/cms/articles/getById/a%2", Escape),
         ("/cms/articles/getById/a%zz", Escape),
@@ -230,6 +232,33 @@ fn a_service_that_names_hosts_is_asked_there_and_nowhere_else() {
     ] {
         assert_eq!(found(&policy, host, "GET", target).as_deref(), expected, "{host} {target}");
     }
+}
+
+#[test]
+fn a_host_that_is_no_name_costs_nothing_and_is_nowhere() {
+    let policy = overlay("[services.ai-cms]\nhttp.hosts = [\"api.example.com\"]\n");
+    let dots = ".".repeat(900_000);
+    assert_eq!(policy.route(&dots, "GET", "/cms/tags/getAll"), Err(PathFault::Host));
+    let longest = format!("{}api.example.com", "a.".repeat(122));
+    assert_eq!(found(&policy, &longest, "GET", "/cms/tags/getAll"), None);
+}
+
+#[test]
+fn letters_that_fold_into_ascii_are_taken_for_them() {
+    let policy = overlay(
+        r#"
+        [services.shop]
+        actions.orders = { read = "", refund = "" }
+        roles.clerk = { allow = ["orders.*"] }
+        [services.shop.routes]
+        "GET /{id}" = "orders.read"
+        "GET /sink" = "orders.refund"
+        "#,
+    );
+    for path in ["/SINK", "/%C5%BFink", "/sin%E2%84%AA", "/\u{17f}ink"] {
+        assert_eq!(found(&policy, HOST, "GET", path), None, "{path}");
+    }
+    assert_eq!(found(&policy, HOST, "GET", "/sinks").as_deref(), Some("GET /{id}"));
 }
 
 #[test]

@@ -41,7 +41,7 @@ async fn the_access_log_says_who_asked_for_what_and_why_it_was_refused() {
     let expected = [
         json!([200, "via_upstream", reader.id, "web", "read_only", "articles.read", "ALLOWED"]),
         json!([403, denied, writer.id, "web", "writer", "tags.create", "ACTION_DENIED"]),
-        json!([401, denied, null, null, null, "articles.read", "KEY_MALFORMED"]),
+        json!([401, denied, null, null, null, null, "KEY_MALFORMED"]),
         json!([403, denied, writer.id, "web", "writer", null, "ACTION_UNKNOWN"]),
         json!([400, "http1.unexpected_underscore", null, null, null, null, null]),
     ];

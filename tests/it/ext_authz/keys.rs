@@ -151,6 +151,33 @@ async fn a_denied_request_stands_in_the_log_with_its_id_and_without_its_key() {
 }
 
 #[tokio::test]
+async fn those_without_a_key_cannot_fill_the_log() {
+    let sidecar = Sidecar::start();
+    let client = client(&sidecar).await;
+    for _ in 0..200 {
+        assert_eq!(asked(&[]).ask(&client).await.status, 401);
+    }
+    let log = sidecar.finish().await;
+    let lines = log.lines().filter(|line| line.contains("may not pass")).count();
+    assert!((1..100).contains(&lines), "{lines}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_text_is_answered_as_denied() {
+    let sidecar = Sidecar::start();
+    let client = client(&sidecar).await;
+    let (_, text) = sidecar.create("super_admin").await;
+    // Envoy's own types hold no such text: a byte of the message is made one.
+    let message = Asked::new("GET", "/cms/tags/getAll", &text).header("x-odd\u{1}", "v").encoded();
+    let at = message.windows(6).position(|bytes| bytes == b"x-odd\x01").unwrap();
+    let mut message = message;
+    message[at + 5] = 0xff;
+    let told = super::ask_raw(&sidecar, message).await;
+    assert_eq!((told.status, told.reason()), (403, "REQUEST_INVALID"));
+    drop(client);
+}
+
+#[tokio::test]
 async fn what_was_asked_over_http_counts_as_use() {
     let sidecar = Sidecar::start_with(&["--usage-flush-interval", "10ms"]);
     let client = client(&sidecar).await;

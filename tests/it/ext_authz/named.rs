@@ -27,8 +27,13 @@ async fn a_named_action_stands_in_place_of_the_operation() {
     let conditions = format!("resource.owner={}&resource.state=draft", writer.subject);
     assert_eq!(told.headers["x-octavia-conditions"], conditions);
 
-    let other = asked("articles.create").extension("octavia.service", "shop").ask(&client).await;
-    assert_eq!((other.status, other.reason()), (403, "SERVICE_MISMATCH"));
+    // The proxy chose its route by the path: one that another server reads otherwise is none.
+    for path in ["/reports/../cms/users", "/reports//%2e%2e/x", "/reports/a%2fb", "/reports;x"] {
+        let mut odd = asked("articles.create");
+        odd.path = path.to_owned();
+        let told = odd.ask(&client).await;
+        assert_eq!((told.status, told.reason()), (403, "ACTION_UNKNOWN"), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -40,7 +45,8 @@ async fn a_named_service_keeps_the_operations_of_others_out() {
     let told = asked.clone().extension("octavia.service", "ai-cms").ask(&client).await;
     assert_eq!(told.status, 200);
     let told = asked.extension("octavia.service", "shop").ask(&client).await;
-    assert_eq!((told.status, told.reason()), (403, "ACTION_UNKNOWN"));
+    assert_eq!((told.status, told.reason()), (403, "REQUEST_INVALID"));
+    assert!(told.message().contains("octavia.service=shop"), "{}", told.body);
 }
 
 #[tokio::test]
@@ -54,6 +60,11 @@ async fn a_mistake_in_the_proxys_configuration_lets_nothing_pass() {
         ("octavia.action", ""),
         ("octavia.service", ""),
         ("octavia.when_conditional", "pass"),
+        ("octavia.when_conditional", "deny"),
+        ("octavia.when_conditional", "forward"),
+        ("octavia.service", "ai-cmss"),
+        ("Octavia.action", "tags.read"),
+        ("octavia_action", "tags.read"),
         ("octavia.", "x"),
     ] {
         let told = asked.clone().extension(name, value).ask(&client).await;
@@ -108,5 +119,10 @@ async fn a_policy_file_brings_routes_of_its_own() {
     let mut foreign = asked("GET", "/shop/orders/7").without("x-api-key");
     foreign = foreign.header("x-api-key", &*other);
     let told = foreign.ask(&client).await;
+    assert_eq!((told.status, told.reason()), (403, "SERVICE_MISMATCH"));
+    // The same of a service that is named, with and without an action.
+    let named = asked("GET", "/shop/orders/7").extension("octavia.service", "ai-cms");
+    assert_eq!(named.clone().ask(&client).await.reason(), "ACTION_UNKNOWN");
+    let told = named.extension("octavia.action", "tags.read").ask(&client).await;
     assert_eq!((told.status, told.reason()), (403, "SERVICE_MISMATCH"));
 }
