@@ -58,9 +58,9 @@ pub struct Verdict {
     pub outcome: Option<Outcome>,
     /// The key; `None` unless it has proven itself.
     pub key: Option<Arc<ResolvedKey>>,
-    /// The service whose operation it is; empty if it is none.
+    /// The service whose operation it is; empty if it is none, or no valid key asks.
     pub service: String,
-    /// The actions that it needs, with commas between; empty if it is no operation.
+    /// The actions that it needs, with commas between; empty as `service` is.
     pub actions: String,
     /// What the service behind has to keep to when it passes; empty is nothing.
     pub conditions: String,

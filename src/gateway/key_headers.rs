@@ -147,7 +147,7 @@ impl KeyHeader {
     /// Whether `name` names this header, or what a server that makes variables of headers takes for
     /// the same: `x_api_key`.
     fn is(&self, name: &str) -> bool {
-        normal(name).eq(self.0.bytes())
+        normal(name).eq(normal(&self.0))
     }
 
     /// The first credential in a value of this header; `None` if it carries something else.

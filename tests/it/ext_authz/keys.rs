@@ -98,6 +98,18 @@ async fn the_headers_for_keys_can_be_chosen() {
 }
 
 #[tokio::test]
+async fn a_chosen_header_of_any_form_is_kept_from_the_service() {
+    let sidecar = Sidecar::start_with(&["--key-header", "cms_key", "--key-header", "cms.token"]);
+    let client = client(&sidecar).await;
+    let (_, text) = sidecar.create("read_only").await;
+    for header in ["cms_key", "cms.token"] {
+        let told = asked(&[(header, &text)]).ask(&client).await;
+        assert_eq!(told.status, 200, "{}", told.body);
+        assert_eq!(told.removed, [header, "x-octavia-conditions"]);
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_is_not_valid_is_401_and_nobody_learns_whether_it_existed() {
     let sidecar = Sidecar::start();
     let client = client(&sidecar).await;
