@@ -30,8 +30,8 @@ mod tests;
 
 /// Shown at the end of the program's help.
 const EXAMPLES: &str = "\
-Without a command, `serve` runs: `octavia-authz --listen 0.0.0.0:50051` is
-`octavia-authz serve --listen 0.0.0.0:50051`.
+Without a command, `serve` runs: `octavia-authz --workers 4` is
+`octavia-authz serve --workers 4`.
 
 Examples:
   octavia-authz                                        run the sidecar

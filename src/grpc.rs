@@ -25,6 +25,6 @@ pub use self::{
     convert::{hex, verification},
     ext_authz::{ExtAuthz, ExtAuthzServer},
     maintenance::Maintenance,
-    peer::Peer,
+    peer::{Credentials, Peer},
     refused::LogRefused,
 };

@@ -21,6 +21,7 @@
 //! | [`store`] | the trait of an engine; the embedded one is journal + sled |
 //! | [`event`], [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns; `digest` knows schemes and peppers |
 //! | `sled_dir` | opening a directory of sled's that may be damaged; setting it aside |
+//! | [`tls`] | certificate, key and client CA of the listeners, reloaded as a set |
 //! | `printable` | which characters people cannot see |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
@@ -87,5 +88,6 @@ pub mod server;
 mod sled_dir;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
 pub mod usage;

@@ -15,6 +15,8 @@ mod pepper;
 mod reload;
 mod retention;
 mod routes;
+mod secure;
+mod socket_file;
 mod worker;
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
@@ -48,6 +50,7 @@ use crate::{
     operator::OperatorToken,
     policy::{CurrentPolicy, Policy},
     store::{Embedded, Recovery, Store as _},
+    tls,
     usage::Usage,
 };
 
@@ -63,6 +66,7 @@ pub struct Server {
     admin: Bound,
     authzen: Bound<Router>,
     health: Health,
+    tls: Option<tls::Reloader>,
     stopping: watch::Sender<bool>,
     workers: usize,
     drain_timeout: Duration,
@@ -92,6 +96,8 @@ pub struct Started {
     pub operator_token_file: PathBuf,
     /// The policy's digest.
     pub policy_digest: [u8; 32],
+    /// The certificate of the TCP addresses; `None` is plain text.
+    pub tls: Option<tls::Certificate>,
     /// Threads of the authorization path.
     pub workers: usize,
 }
@@ -120,6 +126,7 @@ impl Server {
         let pepper = |path: &Option<PathBuf>| path.as_deref().map(Pepper::read).transpose();
         let digester =
             Digester::new(pepper(&config.pepper_file)?, pepper(&config.previous_pepper_file)?);
+        let tls = config.tls.map(|files| tls::Reloader::load(files, clock.clone())).transpose()?;
         let store = Arc::new(Embedded::open(&config.data_dir)?);
         let (operator, operator_token_file) = match named {
             Some(named) => named,
@@ -153,11 +160,16 @@ impl Server {
         let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator);
 
         let health = Health::new();
-        let authzen = Bound::new(&config.authzen_listen, authzen::router(Arc::clone(&authorizer)))?;
+        let bound = |addresses: &[Address], routes| Bound::new(addresses, tls.as_ref(), routes);
+        let authzen = Bound::new(
+            &config.authzen_listen,
+            tls.as_ref(),
+            authzen::router(Arc::clone(&authorizer)),
+        )?;
         let routes = routes::authorization(Arc::clone(&authorizer), config.key_headers, &health)?;
-        let authorization = Bound::new(&config.listen, routes)?;
+        let authorization = bound(&config.listen, routes)?;
         let routes = routes::admin(admin, maintenance, audit, &health)?;
-        let admin = Bound::new(&config.admin_listen, routes)?;
+        let admin = bound(&config.admin_listen, routes)?;
         let summary = store.summary();
         let started = Started {
             data_dir: config.data_dir,
@@ -168,6 +180,7 @@ impl Server {
             admin_listen: admin.addresses(),
             authzen_listen: authzen.addresses(),
             operator_token_file,
+            tls: tls.as_ref().map(|tls| tls.sets().borrow().certificate().clone()),
             policy_digest,
             workers: config.workers,
         };
@@ -184,6 +197,7 @@ impl Server {
             admin,
             authzen,
             health,
+            tls,
             stopping,
             workers,
             drain_timeout,
@@ -216,6 +230,9 @@ impl Server {
         let mut background = JoinSet::new();
         background.spawn(renew(keyring));
         background.spawn(reload::run(reload, self.policy_file, self.authorizer));
+        if let Some(tls) = self.tls {
+            background.spawn(tls.run());
+        }
         if let Some(age) = self.audit_retention {
             background.spawn(retention::run(Arc::clone(&store), age, self.clock));
         }
@@ -297,8 +314,13 @@ struct Bound<R = Routes> {
 }
 
 impl<R> Bound<R> {
-    fn new(addresses: &[Address], routes: R) -> Result<Self, BindError> {
-        let listeners = addresses.iter().map(Listener::bind).collect::<Result<_, _>>()?;
+    fn new(
+        addresses: &[Address],
+        tls: Option<&tls::Reloader>,
+        routes: R,
+    ) -> Result<Self, BindError> {
+        let bind = |address| Ok(Listener::bind(address)?.with_tls(tls.cloned()));
+        let listeners = addresses.iter().map(bind).collect::<Result<_, BindError>>()?;
         Ok(Self { listeners, routes })
     }
 

@@ -24,6 +24,7 @@ use crate::{
     gateway::{KeyHeader, KeyHeaders},
     server::{Server, ServerError},
     telemetry::{self, LogFormat},
+    tls::Files,
 };
 
 const EXAMPLES: &str = "\
@@ -33,6 +34,8 @@ that may be repeated take a list with commas there.
 Examples:
   octavia-authz serve
   octavia-authz serve --listen unix:/run/octavia/authz.sock --admin-listen none
+  octavia-authz serve --listen 'unix:/run/octavia/authz.sock?mode=0660&owner=0:1000'
+  octavia-authz serve --listen 0.0.0.0:50051 --tls-cert tls.crt --tls-key tls.key
   octavia-authz serve --data-dir /var/lib/octavia-authz --policy policy.toml";
 
 /// What `serve` is told.
@@ -48,7 +51,9 @@ pub struct ServeArgs {
     )]
     pub data_dir: PathBuf,
 
-    /// Serve the authorization API on ADDRESS, `host:port` or `unix:/path`; may be repeated
+    /// Serve the authorization API on ADDRESS, `host:port` or `unix:/path`; may be repeated. A
+    /// socket's file has mode 0600 and the sidecar's owner if it does not say otherwise, as in
+    /// `unix:/path?mode=0660&owner=UID:GID`
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -81,6 +86,29 @@ pub struct ServeArgs {
         value_parser = address_or_none
     )]
     pub authzen_listen: Vec<AddressOrNone>,
+
+    /// Speak TLS, and nothing else, on the TCP addresses of --listen and --admin-listen with the
+    /// certificate chain in FILE (PEM); it is read again when it changes [default: plain text]
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Read the certificate's private key from FILE (PEM)
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Let in only clients with a certificate of a CA in FILE (PEM, one or more). The connections
+    /// of a CA that is taken out end within 10 s [default: clients need no certificate]
+    #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_TLS_CLIENT_CA", requires = "tls_cert")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Listen beyond loopback without TLS: API keys and tokens can then be read on the way, unless
+    /// something else encrypts, such as a service mesh
+    #[arg(
+        long,
+        env = "OCTAVIA_AUTHZ_ALLOW_PLAINTEXT",
+        value_parser = clap::builder::BoolishValueParser::new()
+    )]
+    pub allow_plaintext: bool,
 
     /// Read the operator token from FILE: one line of 32 to 512 visible characters [default:
     /// operator.token in the data directory, made with mode 0600 when it is missing]
@@ -199,12 +227,30 @@ fn flush_interval(text: &str) -> anyhow::Result<Duration> {
 
 impl ServeArgs {
     fn config(self) -> anyhow::Result<Config> {
+        let admin_listen = addresses("--admin-listen", self.admin_listen)?;
+        let authzen_listen = addresses("--authzen-listen", self.authzen_listen)?;
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(cert), Some(key)) => Some(Files { cert, key, client_ca: self.tls_client_ca }),
+            _ => None,
+        };
+        if tls.is_none() && !self.allow_plaintext {
+            for (flag, addresses) in [
+                ("listen", &self.listen),
+                ("admin-listen", &admin_listen),
+                ("authzen-listen", &authzen_listen),
+            ] {
+                if let Some(address) = addresses.iter().find(|address| !address.is_local()) {
+                    return Err(exposed(flag, address));
+                }
+            }
+        }
         let workers = self.workers.or_else(|| thread::available_parallelism().ok());
         Ok(Config {
             data_dir: self.data_dir,
             listen: self.listen,
-            admin_listen: addresses("--admin-listen", self.admin_listen)?,
-            authzen_listen: addresses("--authzen-listen", self.authzen_listen)?,
+            admin_listen,
+            authzen_listen,
+            tls,
             operator_token_file: self.operator_token_file,
             pepper_file: self.pepper_file,
             previous_pepper_file: self.previous_pepper_file,
@@ -217,6 +263,14 @@ impl ServeArgs {
             audit_retention: self.audit_retention,
         })
     }
+}
+
+fn exposed(flag: &str, address: &Address) -> anyhow::Error {
+    bad_usage!(
+        "--{flag} `{address}` is open to other machines, and API keys would go there in plain \
+         text: give --tls-cert and --tls-key, or listen on 127.0.0.1 or a Unix socket, or pass \
+         --allow-plaintext if something else encrypts, such as a service mesh"
+    )
 }
 
 /// Runs the sidecar until SIGTERM or SIGINT.

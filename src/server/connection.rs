@@ -1,4 +1,4 @@
-//! An accepted connection, TCP or Unix, that can move to another runtime.
+//! An accepted connection, TCP, TLS or Unix, that can move to another runtime.
 
 use std::{
     future::Future,
@@ -16,16 +16,22 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
+    sync::oneshot,
 };
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::grpc::Peer;
+use crate::{
+    grpc::{Credentials, Peer},
+    tls::Reloader,
+};
 
 /// An accepted socket that no runtime has yet.
-#[derive(Debug)]
 pub enum Socket {
     /// TCP, and from where.
     Tcp(StdTcp, std::net::SocketAddr),
+    /// TCP on which TLS is to be spoken, with these certificates.
+    Tls(StdTcp, std::net::SocketAddr, Reloader),
     /// A Unix socket.
     Unix(StdUnix),
 }
@@ -35,6 +41,7 @@ pub(super) struct Connection {
     stream: Stream,
     peer: Peer,
     greeting: Option<Greeting>,
+    cut: Option<oneshot::Receiver<()>>,
     _open: Open,
 }
 
@@ -42,14 +49,18 @@ pub(super) struct Connection {
 /// hyper would wait for them for ever, and hold up a stop.
 struct Greeting {
     missing: usize,
-    patience: Pin<Box<dyn Future<Output = ()> + Send>>,
+    patience: Patience,
 }
+
+/// Ends when a peer has been silent for too long.
+pub(super) type Patience = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// `PRI * HTTP/2.0` with its line ends.
 const PREFACE_LEN: usize = 24;
 
 enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
@@ -70,21 +81,44 @@ impl Drop for Open {
 }
 
 impl Connection {
-    /// Registers `socket` with the runtime that this is called in. It ends when
+    /// Registers TCP with the runtime that this is called in. It ends when
     /// `patience` does, if the peer has not begun to speak HTTP/2 by then.
-    pub(super) fn new(
-        socket: Socket,
+    pub(super) fn tcp(
+        stream: StdTcp,
+        address: std::net::SocketAddr,
         open: Open,
-        patience: impl Future<Output = ()> + Send + 'static,
+        patience: Patience,
     ) -> io::Result<Self> {
-        let (stream, peer) = match socket {
-            Socket::Tcp(stream, address) => {
-                (Stream::Tcp(TcpStream::from_std(stream)?), Peer::Tcp(address))
-            }
-            Socket::Unix(stream) => (Stream::Unix(UnixStream::from_std(stream)?), Peer::Unix),
-        };
-        let greeting = Greeting { missing: PREFACE_LEN, patience: Box::pin(patience) };
-        Ok(Self { stream, peer, greeting: Some(greeting), _open: open })
+        let stream = Stream::Tcp(TcpStream::from_std(stream)?);
+        Ok(Self::new(stream, Peer::Tcp(address), open, patience))
+    }
+
+    /// The same of a Unix socket.
+    pub(super) fn unix(stream: StdUnix, open: Open, patience: Patience) -> io::Result<Self> {
+        let stream = UnixStream::from_std(stream)?;
+        let credentials = stream.peer_cred().ok().map(|of| Credentials {
+            uid: of.uid(),
+            gid: of.gid(),
+            pid: of.pid().filter(|pid| *pid != 0),
+        });
+        Ok(Self::new(Stream::Unix(stream), Peer::Unix(credentials), open, patience))
+    }
+
+    /// One on which TLS is spoken already. It breaks off when `cut` ends.
+    pub(super) fn tls(
+        stream: TlsStream<TcpStream>,
+        peer: Peer,
+        open: Open,
+        patience: Patience,
+        cut: oneshot::Receiver<()>,
+    ) -> Self {
+        let stream = Stream::Tls(Box::new(stream));
+        Self { cut: Some(cut), ..Self::new(stream, peer, open, patience) }
+    }
+
+    fn new(stream: Stream, peer: Peer, open: Open, patience: Patience) -> Self {
+        let greeting = Greeting { missing: PREFACE_LEN, patience };
+        Self { stream, peer, greeting: Some(greeting), cut: None, _open: open }
     }
 
     /// Takes note of a read of `len` bytes, and ends what has waited long enough.
@@ -119,9 +153,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(cut) = &mut self.cut
+            && Pin::new(cut).poll(cx).is_ready()
+        {
+            self.cut = None;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let before = buf.filled().len();
         let read = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         self.greeted(read, buf.filled().len() - before, cx)
@@ -138,6 +179,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -145,6 +187,7 @@ impl AsyncWrite for Connection {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -152,6 +195,7 @@ impl AsyncWrite for Connection {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

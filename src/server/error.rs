@@ -8,6 +8,7 @@ use crate::{
     operator::OperatorTokenError,
     policy::PolicyError,
     store::{Failure, OpenError},
+    tls::TlsError,
     usage::UsageError,
 };
 
@@ -29,6 +30,9 @@ pub enum ServerError {
     /// A pepper file cannot be used: configuration.
     #[error(transparent)]
     PepperFile(#[from] PepperError),
+    /// The TLS files cannot be used: configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The pepper is not the data's: configuration.
     #[error(transparent)]
     Pepper(#[from] PepperMismatch),
@@ -56,7 +60,11 @@ impl ServerError {
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Policy(_) | Self::OperatorTokenFile(_) | Self::PepperFile(_) | Self::Pepper(_)
+            Self::Policy(_)
+                | Self::OperatorTokenFile(_)
+                | Self::PepperFile(_)
+                | Self::Pepper(_)
+                | Self::Tls(_)
         )
     }
 }

@@ -22,8 +22,10 @@ pub(super) const MAX_HEADERS: u32 = 16 << 10;
 /// A stream of decisions keeps this much in flight.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// A peer has begun to speak HTTP/2 within this.
+/// A peer has made its TLS handshake and begun to speak HTTP/2 within this.
 pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the calls of a client may take whose CA is gone. Streams are cut then.
+pub(super) const DISTRUSTED_LINGER: Duration = REQUEST_TIMEOUT;
 /// A peer that does not answer pings is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);

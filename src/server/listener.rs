@@ -1,53 +1,55 @@
 //! A bound address, and the loop that accepts on it.
 
-use std::{
-    fs, io,
-    os::unix::net::UnixStream as StdUnix,
-    path::{Path, PathBuf},
-    time::Duration,
+use std::{io, time::Duration};
+
+use tokio::net::TcpListener;
+
+use super::{
+    Socket,
+    socket_file::{self, SocketFile},
 };
-
-use tokio::net::{TcpListener, UnixListener};
-
-use super::Socket;
-use crate::config::Address;
+use crate::{config::Address, tls::Reloader};
 
 /// How long to wait when the process has no descriptor left.
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// Connections that the kernel holds for us.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 
 /// A listener on one address.
-#[derive(Debug)]
 pub struct Listener {
     address: Address,
     socket: ListenerSocket,
 }
 
-#[derive(Debug)]
 enum ListenerSocket {
-    Tcp(TcpListener),
-    Unix { listener: UnixListener, _file: SocketFile },
-}
-
-/// Removes a Unix socket's file when its listener goes.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // It may be gone already: then there is nothing to do.
-        let _ = fs::remove_file(&self.0);
-    }
+    Tcp(TcpListener, Option<Reloader>),
+    Unix(SocketFile),
 }
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on `{address}`{}", hint(source))]
-pub struct BindError {
-    address: Address,
-    #[source]
-    source: io::Error,
+pub enum BindError {
+    /// Not by anybody, or not by this user.
+    #[error("cannot listen on `{address}`{}", hint(source))]
+    Listen {
+        /// Where.
+        address: Address,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A socket's file cannot have the owner that was asked for.
+    #[error(
+        "cannot give the socket `{address}` its owner: only root may give it to another user, and \
+         others only to a group of theirs"
+    )]
+    Owner {
+        /// Where.
+        address: Address,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -72,20 +74,33 @@ impl Listener {
     /// # Errors
     /// [`BindError`]
     pub fn bind(address: &Address) -> Result<Self, BindError> {
-        let failed = |source| BindError { address: address.clone(), source };
+        let failed = |source| BindError::Listen { address: address.clone(), source };
         match address {
             Address::Tcp(host_port) => {
                 let socket = bind_tcp(host_port).map_err(failed)?;
                 let address = socket.local_addr().map_err(failed)?.to_string();
-                Ok(Self { address: Address::Tcp(address), socket: ListenerSocket::Tcp(socket) })
+                let socket = ListenerSocket::Tcp(socket, None);
+                Ok(Self { address: Address::Tcp(address), socket })
             }
-            Address::Unix(path) => {
-                remove_stale(path).map_err(failed)?;
-                let listener = UnixListener::bind(path).map_err(failed)?;
-                let socket = ListenerSocket::Unix { listener, _file: SocketFile(path.clone()) };
-                Ok(Self { address: address.clone(), socket })
+            Address::Unix(socket) => {
+                let socket = SocketFile::bind(socket, BACKLOG).map_err(|error| match error {
+                    socket_file::Error::Owner(source) => {
+                        BindError::Owner { address: address.clone(), source }
+                    }
+                    socket_file::Error::Bind(source) => failed(source),
+                })?;
+                Ok(Self { address: address.clone(), socket: ListenerSocket::Unix(socket) })
             }
         }
+    }
+
+    /// The same with TLS, if there are certificates and it is no Unix socket.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Reloader>) -> Self {
+        if let ListenerSocket::Tcp(_, own) = &mut self.socket {
+            *own = tls;
+        }
+        self
     }
 
     /// Where it listens: the real port, where 0 was asked for.
@@ -108,13 +123,17 @@ impl Listener {
 
     async fn accept_one(&self) -> io::Result<Socket> {
         match &self.socket {
-            ListenerSocket::Tcp(listener) => {
+            ListenerSocket::Tcp(listener, tls) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok(Socket::Tcp(stream.into_std()?, peer))
+                let stream = stream.into_std()?;
+                Ok(match tls {
+                    Some(tls) => Socket::Tls(stream, peer, tls.clone()),
+                    None => Socket::Tcp(stream, peer),
+                })
             }
-            ListenerSocket::Unix { listener, .. } => {
-                Ok(Socket::Unix(listener.accept().await?.0.into_std()?))
+            ListenerSocket::Unix(file) => {
+                Ok(Socket::Unix(file.listener().accept().await?.0.into_std()?))
             }
         }
     }
@@ -129,25 +148,10 @@ fn bind_tcp(host_port: &str) -> io::Result<TcpListener> {
             tokio::net::TcpSocket::new_v4()?
         };
         socket.set_reuseaddr(true)?;
-        match socket.bind(address).and_then(|()| socket.listen(BACKLOG)) {
+        match socket.bind(address).and_then(|()| socket.listen(BACKLOG.unsigned_abs())) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
     }
     Err(last)
-}
-
-/// Removes the socket file of a process that is gone; nothing else. What is no
-/// socket is an error.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::FileTypeExt as _;
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() => {}
-        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
-        Err(_) => return Ok(()),
-    }
-    match StdUnix::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        _ => Ok(()),
-    }
 }

@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -16,14 +17,17 @@ use std::{
 };
 
 use http::{HeaderValue, Response};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 use tokio_stream::{Stream, StreamExt as _, wrappers::UnboundedReceiverStream};
 use tonic::{body::Body, service::Routes};
 use tower::util::MapResponseLayer;
 
 use super::{
     connection::{Connection, Open, Socket},
-    limits,
+    limits, secure,
 };
 
 /// Turns to the drain time-out when a stop was asked for.
@@ -87,31 +91,83 @@ pub(super) async fn serve(
     sockets: impl Stream<Item = (Socket, Open)> + Send,
     mut drain: Drain,
 ) {
-    let stopping = drain.clone();
-    let connections = sockets
-        .map(move |(socket, open)| Connection::new(socket, open, patience(stopping.clone())));
-    let mut stop = drain.clone();
-    let server = limits::server()
-        .layer(MapResponseLayer::new(say_oversize))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, async move {
-            // An error is that nobody is left to ask for a stop: then it is one.
-            let _ = stop.wait_for(Option::is_some).await;
-        });
+    let (plain, connections) = mpsc::unbounded_channel();
+    let connections = UnboundedReceiverStream::new(connections);
+    let server = answer(routes.clone(), connections, asked_to_stop(drain.clone()));
+    let sort = sort(routes, sockets, plain, drain.clone());
     let deadline = async {
         let timeout = drain.wait_for(Option::is_some).await.map_or(None, |timeout| *timeout);
         tokio::time::sleep(timeout.unwrap_or_default()).await;
     };
     tokio::select! {
-        result = server => if let Err(error) = result {
-            tracing::error!(%error, "a server ended");
-        },
+        _ = async { tokio::join!(server, sort) } => {}
         () = deadline => tracing::warn!("calls still in flight after the drain time-out were cut off"),
     }
 }
 
+/// Hands plain connections to the one server, and gives each TLS connection a task of
+/// its own; waits for these. What is left of them is cut when this is dropped.
+async fn sort(
+    routes: Routes,
+    sockets: impl Stream<Item = (Socket, Open)> + Send,
+    plain: mpsc::UnboundedSender<io::Result<Connection>>,
+    drain: Drain,
+) {
+    let mut sockets = pin!(sockets);
+    let mut stop = pin!(asked_to_stop(drain.clone()));
+    let mut secure = JoinSet::new();
+    loop {
+        let (socket, open) = tokio::select! {
+            () = &mut stop => break,
+            Some(_) = secure.join_next() => continue,
+            next = sockets.next() => match next {
+                Some(next) => next,
+                None => break,
+            },
+        };
+        let patience = || Box::pin(patience(drain.clone()));
+        // A server that drains takes no more: the connection closes.
+        let _ = match socket {
+            Socket::Tls(stream, address, tls) => {
+                let serve =
+                    secure::serve(routes.clone(), stream, address, tls, open, drain.clone());
+                secure.spawn(serve);
+                continue;
+            }
+            Socket::Tcp(stream, address) => {
+                plain.send(Connection::tcp(stream, address, open, patience()))
+            }
+            Socket::Unix(stream) => plain.send(Connection::unix(stream, open, patience())),
+        };
+    }
+    drop(plain);
+    while secure.join_next().await.is_some() {}
+}
+
+/// Answers on `connections` until `stop` ends, and then for as long as calls are in
+/// flight.
+pub(super) async fn answer(
+    routes: Routes,
+    connections: impl Stream<Item = io::Result<Connection>>,
+    stop: impl Future<Output = ()>,
+) {
+    let server = limits::server()
+        .layer(MapResponseLayer::new(say_oversize))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections, stop);
+    if let Err(error) = server.await {
+        tracing::error!(%error, "a server ended");
+    }
+}
+
+/// Ends when a stop was asked for.
+pub(super) async fn asked_to_stop(mut drain: Drain) {
+    // An error is that nobody is left to ask for a stop: then it is one.
+    let _ = drain.wait_for(Option::is_some).await;
+}
+
 /// Lasts as long as a peer may be silent before it has said anything.
-async fn patience(mut drain: Drain) {
+pub(super) async fn patience(mut drain: Drain) {
     tokio::select! {
         _ = drain.wait_for(Option::is_some) => {}
         () = tokio::time::sleep(limits::GREETING_TIMEOUT) => {}

@@ -29,6 +29,7 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             listen,
             admin_listen = admin,
             authzen_listen = authzen,
+            tls = started.tls.is_some(),
             operator_token_file = token,
             policy_digest = digest,
             workers = started.workers,
@@ -54,10 +55,14 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             if let Some(authzen) = authzen {
                 line("authzen", &authzen);
             }
+            if let Some(certificate) = &started.tls {
+                let tls = format!("{} until {}", certificate.subject, certificate.expires);
+                line("tls", &tls);
+            }
             line("operator token", &token);
             line("policy", &digest);
             if let Some(address) = started.admin_listen.first() {
-                line("try next", &next_command(address, &token));
+                line("try next", &next_command(address, started.tls.is_some(), &token));
             }
             output::print_text(&text)?;
         }
@@ -66,14 +71,15 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
 }
 
 /// A command that works against this very sidecar when it is pasted.
-fn next_command(admin: &Address, token: &str) -> String {
+fn next_command(admin: &Address, tls: bool, token: &str) -> String {
     let program = env::args().next().unwrap_or_else(|| "octavia-authz".to_owned());
     let server = match admin {
+        Address::Tcp(address) if tls => {
+            format!(" --server {}", quoted(&format!("https://{address}")))
+        }
         Address::Tcp(address) if address == "127.0.0.1:50052" => String::new(),
         Address::Tcp(address) => format!(" --server {}", quoted(&format!("http://{address}"))),
-        Address::Unix(path) => {
-            format!(" --server {}", quoted(&format!("unix:{}", path.display())))
-        }
+        Address::Unix(_) => format!(" --server {}", quoted(&admin.to_string())),
     };
     format!(
         "{} keys create --name my-first-key --role read_only{server} --token-file {}",
