@@ -23,6 +23,7 @@ use server::ServerUrl;
 
 mod failure;
 pub mod server;
+mod tls;
 
 /// How long the connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,14 +50,64 @@ pub struct CallArgs {
         hide_possible_values = true
     )]
     pub output: Format,
+
+    /// How to speak TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+}
+
+/// How to speak TLS with a server at `https://…`.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "TLS, for `--server https://…`")]
+pub struct TlsArgs {
+    /// Trust servers with a certificate of a CA in FILE (PEM), and no others
+    /// [default: the public CAs that Mozilla trusts]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OCTAVIA_AUTHZ_CLIENT_TLS_CA",
+        hide_env_values = true,
+        global = true
+    )]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Show the certificate chain in FILE (PEM), for a server that asks for one
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OCTAVIA_AUTHZ_CLIENT_TLS_CERT",
+        hide_env_values = true,
+        global = true
+    )]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Read the certificate's private key from FILE (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OCTAVIA_AUTHZ_CLIENT_TLS_KEY",
+        hide_env_values = true,
+        global = true
+    )]
+    pub tls_key: Option<PathBuf>,
+
+    /// Expect the server's certificate to be for NAME [default: the host in --server]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "OCTAVIA_AUTHZ_CLIENT_TLS_SERVER_NAME",
+        hide_env_values = true,
+        global = true
+    )]
+    pub tls_server_name: Option<String>,
 }
 
 /// How to call the admin API.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct AdminArgs {
-    /// Call the sidecar whose admin API listens at URL: `http://host:port` or
-    /// `unix:/path`
+    /// Call the sidecar whose admin API listens at URL: `http://host:port`,
+    /// `https://host:port` or `unix:/path`
     #[arg(
         long,
         value_name = "URL",
@@ -90,7 +141,7 @@ pub struct AdminArgs {
 #[command(next_help_heading = "Connection and output")]
 pub struct AuthorizationArgs {
     /// Call the sidecar whose authorization API listens at URL:
-    /// `http://host:port` or `unix:/path`
+    /// `http://host:port`, `https://host:port` or `unix:/path`
     #[arg(
         long,
         value_name = "URL",
@@ -170,7 +221,7 @@ impl Connection {
     /// There is no token, or nobody answers.
     pub(crate) async fn to_admin(args: &AdminArgs) -> anyhow::Result<Connection> {
         let bearer = bearer(&args.read_token(&secret::environment)?)?;
-        Connection::open(&args.server, args.call.timeout, Some(bearer)).await
+        Connection::open(&args.server, &args.call, Some(bearer)).await
     }
 
     /// Connects to an authorization API.
@@ -178,25 +229,28 @@ impl Connection {
     /// # Errors
     /// Nobody answers.
     pub(crate) async fn to_authorization(args: &AuthorizationArgs) -> anyhow::Result<Connection> {
-        Connection::open(&args.server, args.call.timeout, None).await
+        Connection::open(&args.server, &args.call, None).await
     }
 
     async fn open(
         server: &ServerUrl,
-        timeout: Duration,
+        call: &CallArgs,
         bearer: Option<MetadataValue<Ascii>>,
     ) -> anyhow::Result<Connection> {
-        let endpoint = Endpoint::from_shared(server.to_string())
+        let mut endpoint = Endpoint::from_shared(server.to_string())
             .and_then(|endpoint| {
                 endpoint.user_agent(concat!("octavia-authz/", env!("CARGO_PKG_VERSION")))
             })
             .with_context(|| format!("cannot use `{server}` as a server"))?;
+        if server.is_tls() {
+            endpoint = tls::secured(endpoint, &call.tls)?;
+        }
         let channel = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Err(failure::unreachable(server, &error)),
             Err(_) => return Err(failure::silent(server, CONNECT_TIMEOUT)),
         };
-        Ok(Connection { channel, server: server.clone(), timeout, bearer })
+        Ok(Connection { channel, server: server.clone(), timeout: call.timeout, bearer })
     }
 
     /// The channel, for a generated client.

@@ -10,12 +10,16 @@ use tonic_types::StatusExt as _;
 use super::{
     super::{output::plain, time::spoken},
     server::ServerUrl,
+    tls,
 };
 
 const IS_IT_RUNNING: &str = "is it running? start it with `octavia-authz serve` or pass --server";
 
 /// Nobody could be connected to.
 pub(super) fn unreachable(server: &ServerUrl, error: &(dyn Error + 'static)) -> Failure {
+    if let Some(why) = tls::explained(error) {
+        return anyhow!("cannot reach the sidecar at {server}: {}", plain(&why));
+    }
     let why = root_cause(error);
     anyhow!("cannot reach the sidecar at {server}: {why}; {IS_IT_RUNNING}")
 }
@@ -61,10 +65,14 @@ fn lost(status: &Status) -> bool {
 /// The call was answered with an error.
 pub(super) fn refused(server: &ServerUrl, status: &Status) -> Failure {
     if let Some(cause) = status.source() {
+        if let Some(why) = tls::explained(cause) {
+            return anyhow!("cannot reach the sidecar at {server}: {}", plain(&why));
+        }
         let why = root_cause(cause);
+        let tls = if server.is_plain() { " (with TLS, write `https://…`)" } else { "" };
         return anyhow!(
             "the connection to {server} was lost: {why}; is this the gRPC port of a \
-             sidecar, and does it still run?"
+             sidecar{tls}, and does it still run?"
         );
     }
     let (meaning, advice) = meaning(status.code());
