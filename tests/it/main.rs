@@ -35,5 +35,6 @@ mod reload;
 mod renewal;
 mod secrets;
 mod sidecar;
+mod tls;
 mod usage;
 mod walk;

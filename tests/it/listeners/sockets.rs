@@ -2,17 +2,24 @@
 
 use std::{
     fs,
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::{
+        fs::{MetadataExt as _, PermissionsExt as _, chown},
+        net::{UnixListener, UnixStream},
+        process::CommandExt as _,
+    },
     path::Path,
+    process::Command,
 };
 
 use octavia_authz::pb::v1::{
-    AuthorizeRequest, CreateApiKeyRequest, api_key_service_client::ApiKeyServiceClient,
+    AuthorizeRequest, CreateApiKeyRequest, ListAuditEventsRequest,
+    api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
     authorization_service_client::AuthorizationServiceClient,
 };
+use rustix::process::{getegid, geteuid};
 use tempfile::TempDir;
 
-use crate::sidecar::{Bearer, Sidecar, connect};
+use crate::sidecar::{Bearer, PROGRAM, Sidecar, connect};
 
 /// Creates a writer's key at an address of the admin API.
 async fn create_at(address: &str, sidecar: &Sidecar) -> String {
@@ -114,4 +121,70 @@ async fn a_start_that_fails_removes_the_sockets_that_it_made() {
     assert!(failed.is_err());
     assert!(!path.exists());
     assert!(UnixStream::connect(&path).is_err());
+}
+
+#[tokio::test]
+async fn a_socket_has_the_mode_that_was_asked_for_whatever_the_umask() {
+    let temporary = TempDir::new().unwrap();
+    let group = getegid().as_raw();
+    let grouped = format!("?owner=:{group}&mode=0620");
+    let sockets = [("a", ""), ("b", "?mode=0660"), ("c", "?mode=666"), ("d", &grouped)];
+    let sockets = sockets.map(|(name, settings)| address(&temporary.path().join(name)) + settings);
+    let args: Vec<&str> = sockets.iter().flat_map(|at| ["--listen", at]).collect();
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"umask 0177; exec "$0" "$@""#, PROGRAM]);
+    let sidecar = Sidecar::try_spawn(command, &temporary.path().join("data"), &args).unwrap();
+    for (name, mode) in [("a", 0o600), ("b", 0o660), ("c", 0o666), ("d", 0o620)] {
+        let metadata = fs::metadata(temporary.path().join(name)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o7777, mode, "{name}");
+        assert_eq!(metadata.gid(), group, "{name}");
+        // As clients are to call it.
+        assert!(sidecar.listen.split(", ").any(|at| at == address(&temporary.path().join(name))));
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root, to give a socket away"]
+async fn a_socket_has_the_owner_that_was_asked_for_or_it_is_said_who_may_give_it() {
+    let temporary = TempDir::new().unwrap();
+    let (nobody, path) = (65534, temporary.path().join("a.sock"));
+    let socket = format!("{}?owner=12345:23456&mode=0660", address(&path));
+    let sidecar = Sidecar::start_on(&temporary.path().join("data"), &["--listen", &socket]);
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (12345, 23456));
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o660);
+    sidecar.finish().await;
+
+    let dir = temporary.path().join("nobody's");
+    fs::create_dir(&dir).unwrap();
+    chown(&dir, Some(nobody), Some(nobody)).unwrap();
+    fs::set_permissions(temporary.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = dir.join("a.sock");
+    let program = temporary.path().join("program");
+    fs::copy(PROGRAM, &program).unwrap();
+    let mut command = Command::new(program);
+    command.uid(nobody).gid(nobody).current_dir(&dir);
+    let args = ["--listen", &format!("{}?owner=12345", address(&path))];
+    let Err((status, said)) = Sidecar::try_spawn(command, &dir.join("data"), &args) else {
+        panic!("nobody gave a socket away")
+    };
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("only root may give it to another user"), "{said}");
+    assert!(!path.exists(), "the socket was left behind");
+}
+
+#[tokio::test]
+async fn the_audit_log_says_which_process_called_over_a_unix_socket() {
+    let temporary = TempDir::new().unwrap();
+    let socket = address(&temporary.path().join("a.sock"));
+    let sidecar = Sidecar::start_with(&["--admin-listen", &socket]);
+    create_at(&socket, &sidecar).await;
+    let bearer = Bearer::new(&sidecar.operator_token());
+    let mut audit = AuditServiceClient::with_interceptor(connect(&socket).await, bearer);
+    let page = audit.list_audit_events(ListAuditEventsRequest::default()).await.unwrap();
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    let us = format!("unix uid={uid} gid={gid} pid={}", std::process::id());
+    assert_eq!(page.into_inner().events[0].peer, us);
+    sidecar.finish().await;
 }
