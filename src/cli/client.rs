@@ -72,6 +72,7 @@ pub struct TlsArgs {
     pub tls_ca: Option<PathBuf>,
 
     /// Show the certificate chain in FILE (PEM), for a server that asks for one
+    /// [default: none]
     #[arg(
         long,
         value_name = "FILE",
@@ -81,7 +82,7 @@ pub struct TlsArgs {
     )]
     pub tls_cert: Option<PathBuf>,
 
-    /// Read the certificate's private key from FILE (PEM)
+    /// Read the certificate's private key from FILE (PEM) [default: none]
     #[arg(
         long,
         value_name = "FILE",

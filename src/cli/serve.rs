@@ -92,7 +92,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
-    /// Read the certificate's private key from FILE (PEM)
+    /// Read the certificate's private key from FILE (PEM) [default: none, plain text]
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_TLS_KEY", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
@@ -102,7 +102,7 @@ pub struct ServeArgs {
     pub tls_client_ca: Option<PathBuf>,
 
     /// Listen beyond loopback without TLS: API keys and tokens can then be read on the way, unless
-    /// something else encrypts, such as a service mesh
+    /// something else encrypts, such as a service mesh [default: refuse to start]
     #[arg(
         long,
         env = "OCTAVIA_AUTHZ_ALLOW_PLAINTEXT",

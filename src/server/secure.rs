@@ -7,6 +7,7 @@
 use std::{future, io, net::SocketAddr, sync::Arc};
 
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::{oneshot, watch},
 };
@@ -42,17 +43,30 @@ pub(super) async fn serve(
     let mut patience = Box::pin(worker::patience(drain.clone()));
     let mut sets = tls.sets();
     let set = Arc::clone(&sets.borrow_and_update());
-    let accept = async {
-        let stream = TcpStream::from_std(socket)?;
-        TlsAcceptor::from(set.config()).accept(stream).await
+    let stream = match TcpStream::from_std(socket) {
+        Ok(stream) => stream,
+        Err(error) => return tls.log_failed(address, &error),
     };
     let accepted = tokio::select! {
-        accepted = accept => accepted,
-        () = &mut patience => Err(io::ErrorKind::TimedOut.into()),
+        accepted = TlsAcceptor::from(set.config()).accept(stream).into_fallible() => accepted,
+        // What a stop breaks off is nobody's fault.
+        () = &mut patience => {
+            if drain.borrow().is_none() {
+                tls.log_failed(address, &io::Error::other("the client did not go on in time"));
+            }
+            return;
+        }
     };
     let stream = match accepted {
         Ok(stream) => stream,
-        Err(error) => return tls.log_failed(address, &in_words(error)),
+        Err((error, stream)) => {
+            tls.log_failed(address, &in_words(error));
+            tokio::select! {
+                () = hear_out(stream) => {}
+                () = patience => {}
+            }
+            return;
+        }
     };
     let chain = chain(&stream);
     // rustls does not look at the certificate of a session again.
@@ -78,7 +92,7 @@ pub(super) async fn serve(
         };
         stop.send_replace(true);
         if distrusted {
-            tracing::info!(peer = %address, "a TLS client is no longer trusted: its connection is drained");
+            tls.log_distrusted(address);
             tokio::time::sleep(limits::DISTRUSTED_LINGER).await;
         } else {
             // Whoever asked to stop has a bound of its own.
@@ -89,6 +103,18 @@ pub(super) async fn serve(
         () = server => {}
         () = orderly => {
             let _ = cut.send(());
+        }
+    }
+}
+
+/// Reads what a refused client has sent already. Closing at once would reset the
+/// connection, and the alert that says why could be lost.
+async fn hear_out(mut stream: TcpStream) {
+    let mut rest = [0; 1024];
+    let _ = stream.shutdown().await;
+    for _ in 0..64 {
+        if !matches!(stream.read(&mut rest).await, Ok(1..)) {
+            return;
         }
     }
 }
@@ -126,9 +152,6 @@ fn in_words(error: io::Error) -> io::Error {
             io::Error::other("the client has shown no certificate")
         }
         Some(tls) => io::Error::other(tls.to_string()),
-        None if error.kind() == io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, "the client did not go on in time")
-        }
         None => error,
     }
 }

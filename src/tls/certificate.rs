@@ -79,3 +79,55 @@ fn visible(name: &str) -> String {
     let seen = |c| if is_unprintable(c) { '\u{fffd}' } else { c };
     name.chars().take(MAX_NAME).map(seen).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType, date_time_ymd};
+
+    use super::*;
+
+    fn certificate(names: &[(DnType, &str)], alternatives: Vec<SanType>) -> Certificate {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, name) in names {
+            params.distinguished_name.push(kind.clone(), *name);
+        }
+        params.subject_alt_names = alternatives;
+        params.serial_number = Some(vec![0x0a, 0xff].into());
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(2060, 1, 1));
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Certificate::read(made.der()).unwrap()
+    }
+
+    #[test]
+    fn it_has_a_subject_a_serial_number_and_times() {
+        let names = [(DnType::OrganizationName, "Octavia"), (DnType::CommonName, "web, 1")];
+        let read = certificate(&names, Vec::new());
+        assert_eq!((&*read.subject, &*read.serial), (r"CN=web\, 1,O=Octavia", "0A:FF"));
+        let times = (read.begins.to_string(), read.expires.to_string());
+        assert_eq!(times, ("2020-01-01T00:00:00Z".into(), "2060-01-01T00:00:00Z".into()));
+    }
+
+    #[test]
+    fn without_a_subject_it_is_named_by_its_first_alternative() {
+        let spiffe = SanType::URI("spiffe://cluster/ns/web".try_into().unwrap());
+        let ip = SanType::IpAddress([127, 0, 0, 1].into());
+        assert_eq!(certificate(&[], vec![ip, spiffe]).subject, "spiffe://cluster/ns/web");
+        assert_eq!(certificate(&[], Vec::new()).subject, "");
+    }
+
+    #[test]
+    fn a_name_neither_hides_anything_nor_fills_the_log() {
+        let name = format!("a\u{202e}\n{}", "x".repeat(1000));
+        let subject = certificate(&[(DnType::CommonName, &name)], Vec::new()).subject;
+        assert!(!subject.chars().any(is_unprintable), "{subject}");
+        assert_eq!(subject.chars().count(), MAX_NAME);
+    }
+
+    #[test]
+    fn what_is_no_certificate_has_no_name() {
+        assert_eq!(name_of(b""), None);
+        assert_eq!(name_of(&[0x30, 0x03, 0x02, 0x01, 0x00]), None);
+    }
+}

@@ -99,8 +99,10 @@ impl Files {
                 _ => error.to_string(),
             },
         };
-        let mut contents = Vec::new();
         let file = File::open(path).map_err(failed)?;
+        // At once: growing would leave pieces of a key in memory.
+        let len = file.metadata().map_err(failed)?.len().min(MAX_FILE);
+        let mut contents = Vec::with_capacity(usize::try_from(len).unwrap_or_default() + 1);
         file.take(MAX_FILE).read_to_end(&mut contents).map_err(failed)?;
         Ok(contents)
     }

@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,7 +41,8 @@ struct Inner {
     sets: watch::Sender<Arc<Set>>,
     taken: AtomicU64,
     refused: AtomicU64,
-    pub(super) unlogged: OncePerSecond,
+    failed: OncePerSecond,
+    distrusted: OncePerSecond,
 }
 
 impl Reloader {
@@ -60,7 +62,8 @@ impl Reloader {
             sets: watch::Sender::new(Arc::new(set)),
             taken: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            unlogged: OncePerSecond::default(),
+            failed: OncePerSecond::default(),
+            distrusted: OncePerSecond::default(),
         })))
     }
 
@@ -85,14 +88,25 @@ impl Reloader {
     }
 
     /// Says, not more than once a second, that a handshake failed.
-    pub(crate) fn log_failed(&self, peer: std::net::SocketAddr, error: &io::Error) {
+    pub(crate) fn log_failed(&self, peer: SocketAddr, error: &io::Error) {
         // Whoever only looks whether a port is open is no trouble.
         if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
             return tracing::debug!(%peer, %error, "a TLS handshake was given up");
         }
-        if let Some(unlogged) = self.0.unlogged.admit() {
+        if let Some(unlogged) = self.0.failed.admit() {
             let reason = error.to_string();
             tracing::warn!(%peer, reason, unlogged, "a TLS handshake failed");
+        }
+    }
+
+    /// Says, not more than once a second, that an open connection is no longer wanted.
+    pub(crate) fn log_distrusted(&self, peer: SocketAddr) {
+        if let Some(unlogged) = self.0.distrusted.admit() {
+            tracing::info!(
+                %peer,
+                unlogged,
+                "the CA of a TLS client is gone: its connection is drained"
+            );
         }
     }
 
@@ -127,10 +141,12 @@ impl Reloader {
     }
 
     fn take(&self, set: Set) {
+        let set = Arc::new(set);
+        // Before it is said: from then on nobody comes in by the set before.
+        self.0.sets.send_replace(Arc::clone(&set));
+        self.0.taken.fetch_add(1, Ordering::Relaxed);
         say(&set, "took a new TLS certificate");
         warn_of_cas(&set, &self.0.clock);
-        self.0.sets.send_replace(Arc::new(set));
-        self.0.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     fn refuse(&self, error: TlsError, wrong: &mut Option<TlsError>) {

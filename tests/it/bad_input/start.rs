@@ -41,6 +41,8 @@ fn a_wrong_flag_ends_with_2_before_anything_is_made() {
         (&["--listen", "unix:relative.sock"], "absolute path"),
         (&["--listen", "unix:"], "absolute path"),
         (&["--listen", &long_path], "at most 107 bytes"),
+        (&["--listen", "unix:/a.sock?mode=rw"], "`mode=rw` in the address of a socket is neither"),
+        (&["--listen", "unix:/a.sock?owner=me"], "`owner=me` in the address of a socket"),
         (&["--admin-listen", "nonsense"], "`nonsense` is neither"),
         (&["--admin-listen", "none"], "`none` and an address at once"),
         (&["--authzen-listen", "nonsense"], "`nonsense` is neither"),
@@ -137,7 +139,8 @@ fn an_address_in_use_ends_with_1_and_names_it() {
         let expected = format!("cannot listen on `{address}`: another process does");
         assert!(said.contains(&expected), "{said}");
     }
-    let said = refused(1, &temporary.path().join("data"), &["--listen", "192.0.2.1:1"]);
+    let elsewhere = ["--listen", "192.0.2.1:1", "--allow-plaintext"];
+    let said = refused(1, &temporary.path().join("data"), &elsewhere);
     assert!(said.contains("no interface of this machine has that address"), "{said}");
     let said =
         refused(1, &temporary.path().join("data"), &["--listen", "unix:/no/such/dir/a.sock"]);

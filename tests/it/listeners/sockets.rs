@@ -5,7 +5,6 @@ use std::{
     os::unix::{
         fs::{MetadataExt as _, PermissionsExt as _, chown},
         net::{UnixListener, UnixStream},
-        process::CommandExt as _,
     },
     path::Path,
     process::Command,
@@ -163,8 +162,8 @@ async fn a_socket_has_the_owner_that_was_asked_for_or_it_is_said_who_may_give_it
     let path = dir.join("a.sock");
     let program = temporary.path().join("program");
     fs::copy(PROGRAM, &program).unwrap();
-    let mut command = Command::new(program);
-    command.uid(nobody).gid(nobody).current_dir(&dir);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program);
     let args = ["--listen", &format!("{}?owner=12345", address(&path))];
     let Err((status, said)) = Sidecar::try_spawn(command, &dir.join("data"), &args) else {
         panic!("nobody gave a socket away")
