@@ -22,7 +22,9 @@
 //! | [`event`], [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns; `digest` knows schemes and peppers |
 //! | `sled_dir` | opening a directory of sled's that may be damaged; setting it aside |
 //! | [`tls`] | certificate, key and client CA of the listeners, reloaded as a set |
+//! | `dir_size` | how long the files in a directory are |
 //! | `printable` | which characters people cannot see |
+//! | [`metrics`] | what the sidecar tells Prometheus; counts on the way of a request without a lock |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
 //! | [`pb`] | generated types: the wire's and the stored ones |
@@ -73,11 +75,13 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod digest;
+mod dir_size;
 pub mod event;
 pub mod expiration;
 pub mod gateway;
 pub mod grpc;
 pub mod keyring;
+pub mod metrics;
 pub mod operator;
 pub mod pb;
 pub mod policy;
