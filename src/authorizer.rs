@@ -17,7 +17,10 @@ use crate::{
     cache::Cache,
     clock::{Clock, Timestamp},
     digest::{Digester, Presented},
-    policy::{Attributes, CurrentPolicy, Policy, Right, WhenConditional, service_or_default},
+    metrics::{Api, Counted, DecisionMetrics, Timer},
+    policy::{
+        ActionId, Attributes, CurrentPolicy, Policy, Right, WhenConditional, service_or_default,
+    },
     resolved_key::ResolvedKey,
     store::{Changed, Revision, Store, StoreError, find_presented},
     token::KeyId,
@@ -35,6 +38,7 @@ pub struct Authorizer {
     digester: Digester,
     clock: Clock,
     usage: Usage,
+    metrics: Option<DecisionMetrics>,
 }
 
 /// What a request proved itself with, and when.
@@ -65,7 +69,25 @@ impl Authorizer {
                 cache.invalidate(changed.key_id);
             }
         }));
-        Self { store, policy, cache, digester, usage, clock }
+        Self { store, policy, cache, digester, usage, clock, metrics: None }
+    }
+
+    /// It fills `metrics`.
+    pub fn with_metrics(mut self, metrics: DecisionMetrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Begins to decide for `api`: to be dropped when that is done.
+    pub fn timer(&self, api: Api) -> Timer<'_> {
+        self.metrics.as_ref().map_or_else(Timer::off, |metrics| metrics.times.start(api))
+    }
+
+    /// Counts a request that was answered without asking for a decision.
+    pub fn count_undecided(&self, reason: Counted) {
+        if let Some(metrics) = &self.metrics {
+            metrics.counts.add_unproven(reason);
+        }
     }
 
     /// Decides one question, and counts it for the key that has proven itself.
@@ -73,7 +95,7 @@ impl Authorizer {
     /// # Errors
     /// [`StoreError`] when the key could not be read: nothing is decided.
     pub fn authorize(&self, question: &Question<'_>) -> Result<Decision, StoreError> {
-        self.decided(question.key, Some(question.service), |key| {
+        self.decided(question.key, Some(question.service), Some(question.action), |key| {
             decide(key, question.action, &question.attributes)
         })
     }
@@ -90,17 +112,19 @@ impl Authorizer {
         demand: impl FnOnce() -> Result<&'a Demand<'d>, Reason>,
     ) -> Result<Admission<'d>, StoreError> {
         let (mut denied, mut conditions) = (None, Vec::new());
-        let decision = self.decided(key, None, |key| {
+        let decision = self.decided(key, None, None, |key| {
             let demand = match demand() {
                 Ok(demand) => demand,
-                Err(reason) => return Outcome::Deny(reason),
+                Err(reason) => return (Outcome::Deny(reason), None),
             };
+            let (mut outcome, mut id) = (Outcome::Deny(Reason::ActionUnknown), None);
             if key.service_name() != service_or_default(demand.service) {
-                return Outcome::Deny(Reason::ServiceMismatch);
+                let first = demand.actions.first();
+                let id = first.and_then(|action| key.action(action));
+                return (Outcome::Deny(Reason::ServiceMismatch), id);
             }
-            let mut outcome = Outcome::Deny(Reason::ActionUnknown);
             for &action in &demand.actions {
-                outcome = decide(key, action, &Attributes::default());
+                (outcome, id) = decide(key, action, &Attributes::default());
                 if let Outcome::Deny(Reason::ConditionUnmet(unmet)) = outcome
                     && demand.when_conditional == WhenConditional::Forward
                 {
@@ -112,7 +136,7 @@ impl Authorizer {
                     break;
                 }
             }
-            outcome
+            (outcome, id)
         })?;
         Ok(Admission { decision, denied, conditions })
     }
@@ -123,20 +147,29 @@ impl Authorizer {
     }
 
     /// What `decide` says of the key that `text` proves, if that is valid now for `service`, or for
-    /// its own; counted for the key.
+    /// its own; counted for the key. A denial before that is counted as one of `action`.
     fn decided(
         &self,
         text: &str,
         service: Option<&str>,
-        decide: impl FnOnce(&ResolvedKey) -> Outcome,
+        action: Option<&str>,
+        decide: impl FnOnce(&ResolvedKey) -> (Outcome, Option<ActionId>),
     ) -> Result<Decision, StoreError> {
         // Taken before anything is read: what is read is at least as new.
         let revision = self.store.revision();
-        let (proven, proof) = self.prove(text, service)?;
-        let (outcome, key) = match proven {
+        let proven = self.prove(text, service);
+        let (proven, proof) = proven.inspect_err(|_| self.count_undecided(Counted::Unavailable))?;
+        let ((outcome, action), key) = match proven {
             Ok(key) => (decide(&key), Some(key)),
-            Err(Denied { reason, key }) => (Outcome::Deny(reason), key),
+            Err(Denied { reason, key }) => {
+                let action = key.as_ref().zip(action).and_then(|(key, name)| key.action(name));
+                ((Outcome::Deny(reason), action), key)
+            }
         };
+        match &key {
+            Some(key) => key.count(action, outcome.into()),
+            None => self.count_undecided(outcome.into()),
+        }
         if let (Some(cell), Some(proof)) = (key.as_ref().and_then(|key| key.usage()), proof) {
             cell.record(proof.secret_number, proof.at, outcome == Outcome::Allow);
         }
@@ -199,7 +232,7 @@ impl Authorizer {
         };
         let outcome = match check(&key, Some(question.service), self.clock.now()) {
             Some(reason) => Outcome::Deny(reason),
-            None => decide(&key, question.action, &question.attributes),
+            None => decide(&key, question.action, &question.attributes).0,
         };
         Ok(Decision { outcome, key: Some(key), revision })
     }
@@ -241,11 +274,27 @@ impl Authorizer {
     }
 
     fn resolve(&self, id: KeyId) -> Result<Option<Arc<ResolvedKey>>, StoreError> {
-        self.cache.get_or_load(id, || {
+        let mut hit = true;
+        let key = self.cache.get_or_load(id, || {
+            hit = false;
             let Some(record) = self.store.get(id)? else { return Ok(None) };
             let cell = self.usage.cell(&record);
-            Ok(Some(ResolvedKey::new(record, &self.policy.get()).with_usage(cell)))
-        })
+            // The same for both: numbers of actions are this policy's.
+            let policy = self.policy.get();
+            let counts = self
+                .metrics
+                .as_ref()
+                .map(|metrics| metrics.counts.of(&policy, &record.service, &record.role));
+            let key = ResolvedKey::new(record, &policy).with_usage(cell);
+            Ok(Some(match counts {
+                Some(counts) => key.with_counts(counts),
+                None => key,
+            }))
+        });
+        if let Some(metrics) = &self.metrics {
+            metrics.cache.add(hit);
+        }
+        key
     }
 }
 
@@ -263,16 +312,21 @@ fn check(key: &ResolvedKey, service: Option<&str>, now: Timestamp) -> Option<Rea
     }
 }
 
-/// What a valid key may do.
-fn decide(key: &ResolvedKey, action: &str, attributes: &Attributes<'_>) -> Outcome {
+/// What a valid key may do, and the action if its service has it.
+fn decide(
+    key: &ResolvedKey,
+    action: &str,
+    attributes: &Attributes<'_>,
+) -> (Outcome, Option<ActionId>) {
     let Some(action) = key.action(action) else {
-        return Outcome::Deny(Reason::ActionUnknown);
+        return (Outcome::Deny(Reason::ActionUnknown), None);
     };
-    match key.rights().right(action) {
+    let outcome = match key.rights().right(action) {
         right if right.allows(attributes, key.subject()) => Outcome::Allow,
         Right::When(conditions) => Outcome::Deny(Reason::ConditionUnmet(conditions)),
         Right::Always | Right::Never => Outcome::Deny(Reason::ActionDenied),
-    }
+    };
+    (outcome, Some(action))
 }
 
 #[cfg(test)]

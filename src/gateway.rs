@@ -21,6 +21,7 @@ pub use self::{
 };
 use crate::{
     authorizer::{Admission, Authorizer, Demand, Outcome, Reason},
+    metrics::{Api, Counted},
     policy::{Body, Policy, path_fault},
     resolved_key::ResolvedKey,
 };
@@ -87,9 +88,13 @@ impl Gateway {
 
     /// Decides whether `request` may pass.
     pub fn check(&self, request: &HttpRequest<'_>) -> Verdict {
+        let _timer = self.authorizer.timer(Api::Check);
         let text = match self.key_headers.read(request) {
             Ok(text) => text,
-            Err(fault) => return Verdict::no_key(Refusal::credential(fault, &self.key_headers)),
+            Err(fault) => {
+                self.authorizer.count_undecided(Counted::KeyMalformed);
+                return Verdict::no_key(Refusal::credential(fault, &self.key_headers));
+            }
         };
         for _ in 0..POLICY_TRIES {
             let policy = self.authorizer.policy();

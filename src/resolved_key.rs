@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::{
     clock::Timestamp,
     digest::Digests,
+    metrics::{Counted, RoleCounts},
     policy::{ActionId, Policy, Rights, Service},
     record::{KeyRecord, SecretRecord},
     token::KeyId,
@@ -23,6 +24,7 @@ pub struct ResolvedKey {
     service: Option<Arc<Service>>,
     rights: Rights,
     usage: Option<Arc<Cell>>,
+    counts: Option<Arc<RoleCounts>>,
 }
 
 impl ResolvedKey {
@@ -30,7 +32,7 @@ impl ResolvedKey {
     pub fn new(record: KeyRecord, policy: &Policy) -> Self {
         let service = policy.service(&record.service).cloned();
         let rights = policy.rights(&record).unwrap_or_default();
-        Self { record, service, rights, usage: None }
+        Self { record, service, rights, usage: None, counts: None }
     }
 
     /// Its use is recorded with `cell`.
@@ -42,6 +44,20 @@ impl ResolvedKey {
     /// What its use is recorded with; `None`: it is not.
     pub fn usage(&self) -> Option<&Arc<Cell>> {
         self.usage.as_ref()
+    }
+
+    /// Decisions about it are counted with `counts`.
+    pub fn with_counts(mut self, counts: Arc<RoleCounts>) -> Self {
+        self.counts = Some(counts);
+        self
+    }
+
+    /// Counts a decision about `action`, if they are counted.
+    #[inline]
+    pub fn count(&self, action: Option<ActionId>, reason: Counted) {
+        if let Some(counts) = &self.counts {
+            counts.add(action, reason);
+        }
     }
 
     /// The key's record.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{policy::ConditionSet, resolved_key::ResolvedKey, store::Revision};
+use crate::{metrics::Counted, policy::ConditionSet, resolved_key::ResolvedKey, store::Revision};
 
 /// One answer.
 #[derive(Clone, Debug)]
@@ -54,6 +54,23 @@ pub enum Reason {
     ConditionUnmet(ConditionSet),
     /// The request contradicts itself.
     RequestInvalid,
+}
+
+impl From<Outcome> for Counted {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Allow => Self::Allowed,
+            Outcome::Deny(Reason::KeyMalformed) => Self::KeyMalformed,
+            Outcome::Deny(Reason::KeyUnknown) => Self::KeyUnknown,
+            Outcome::Deny(Reason::KeyInactive) => Self::KeyInactive,
+            Outcome::Deny(Reason::KeyExpired) => Self::KeyExpired,
+            Outcome::Deny(Reason::ServiceMismatch) => Self::ServiceMismatch,
+            Outcome::Deny(Reason::ActionUnknown) => Self::ActionUnknown,
+            Outcome::Deny(Reason::ActionDenied) => Self::ActionDenied,
+            Outcome::Deny(Reason::ConditionUnmet(_)) => Self::ConditionUnmet,
+            Outcome::Deny(Reason::RequestInvalid) => Self::RequestInvalid,
+        }
+    }
 }
 
 /// What is decided of a [`Demand`](super::Demand).

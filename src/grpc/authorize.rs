@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::convert;
 use crate::{
     authorizer::{Authorizer, Outcome, Question},
+    metrics::{Api, Counted},
     pb::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         DecisionReason, IntrospectRequest, IntrospectResponse,
@@ -30,8 +31,11 @@ impl Authorization {
 
     /// One answer, or the status that stands for none.
     fn answer(&self, request: AuthorizeRequest) -> Result<AuthorizeResponse, Status> {
-        let question =
-            convert::question(&request).map_err(|invalid| convert::invalid_argument(&invalid))?;
+        let _timer = self.authorizer.timer(Api::Authorize);
+        let question = convert::question(&request).map_err(|invalid| {
+            self.authorizer.count_undecided(Counted::RequestInvalid);
+            convert::invalid_argument(&invalid)
+        })?;
         let decision =
             self.authorizer.authorize(&question).map_err(|error| convert::unavailable(&error))?;
         let response = convert::response(&decision);
@@ -107,7 +111,9 @@ impl AuthorizationService for Authorization {
         let IntrospectRequest { key, service } = request.into_inner();
         convert::check_len("service", &service, Question::MAX_NAME)
             .map_err(|invalid| convert::invalid_argument(&invalid))?;
+        let timer = self.authorizer.timer(Api::Introspect);
         let authenticated = self.authorizer.authenticate(&key, &service);
+        drop(timer);
         let response = match authenticated.map_err(|error| convert::unavailable(&error))? {
             Ok(key) => convert::introspection(&key),
             Err(denial) => IntrospectResponse {

@@ -20,6 +20,7 @@ use octavia_authz::{
     expiration::Expiration,
     gateway::{Gateway, HttpRequest, KeyHeaders},
     keyring::{Caller, Identity, Keyring, NewKey, Patch},
+    metrics::{Counted, DecisionMetrics, NONE},
     policy::{Attributes, CurrentPolicy, Policy},
     record::KeyRecord,
     store::{
@@ -355,10 +356,14 @@ async fn a_key_expires_on_the_millisecond_cached_or_not() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_read_decides_nothing() {
-    let parts = parts();
+    let mut parts = parts();
+    let metrics = DecisionMetrics::default();
+    parts.authorizer =
+        Arc::new(Arc::into_inner(parts.authorizer).unwrap().with_metrics(metrics.clone()));
     let (_, token) = parts.writer().await;
     parts.faults.set(Fault::Fail);
     assert!(parts.decide(&token).is_err());
+    assert_eq!(metrics.counts.count([NONE; 3], Counted::Unavailable), 1);
     parts.faults.set(Fault::None);
     assert_eq!(parts.outcome(&token), Outcome::Allow);
     // What is cached needs no store.
