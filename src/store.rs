@@ -12,6 +12,7 @@
 
 mod backup;
 mod data_dir;
+mod disk;
 mod embedded;
 mod ground;
 mod group;
@@ -35,6 +36,7 @@ use std::{future::Future, io, path::PathBuf, pin::Pin};
 pub use self::{
     backup::{BACKUP_CHUNK, Backup, BackupError, BackupInfo, UsageCopy, check_backup},
     data_dir::{Lost, OpenError},
+    disk::DiskUse,
     embedded::Embedded,
     ground::GroundError,
     journal::{Damage, JournalError},

@@ -38,12 +38,13 @@ use self::{
     cell::Queue,
     files::Opened,
     ledger::{Base, Ledger},
-    moment::{timestamp, valid},
+    moment::{NEVER, timestamp, valid},
     rows::Sum,
     totals::Totals,
 };
 use crate::{
     clock::{Clock, Timestamp},
+    dir_size::size_of,
     pb::storage::StoredUsage,
     record::KeyRecord,
     token::KeyId,
@@ -58,6 +59,8 @@ struct Shared {
     clock: Clock,
     since: AtomicI64,
     written: AtomicU64,
+    /// When the last flush succeeded, in milliseconds; [`NEVER`] is none.
+    flushed: AtomicI64,
     queue: Arc<Queue>,
     // INVARIANT: taken in this order: flush, ledger, base.
     flush: Mutex<Flush>,
@@ -101,6 +104,7 @@ impl Usage {
             clock,
             since: AtomicI64::new(sum.since.0),
             written: AtomicU64::new(0),
+            flushed: AtomicI64::new(NEVER),
             flush: Mutex::new(Flush { sum, in_doubt: false }),
             ledger: Mutex::new(Ledger::new(last_used, Arc::clone(&queue))),
             queue,
@@ -226,6 +230,17 @@ impl Usage {
         self.0.written.load(Ordering::Relaxed)
     }
 
+    /// When a flush last succeeded: what was recorded until then is durable. `None`: none has yet.
+    pub fn flushed(&self) -> Option<Timestamp> {
+        let flushed = self.0.flushed.load(Ordering::Relaxed);
+        Some(Timestamp(flushed)).filter(|_| flushed != NEVER)
+    }
+
+    /// How many bytes its files have; `None` if that cannot be read.
+    pub fn disk_use(&self) -> Option<u64> {
+        size_of(&self.0.dir)
+    }
+
     /// What the last flush made durable, in the order of ids, for a backup; ends
     /// after an error. Flush before.
     ///
@@ -249,6 +264,7 @@ impl Usage {
     /// [`UsageError`]: nothing is lost, the next flush writes it.
     pub fn flush(&self) -> Result<(), UsageError> {
         let shared = &*self.0;
+        let began = shared.clock.now();
         let mut flush = shared.flush.lock().unwrap_or_else(PoisonError::into_inner);
         if flush.in_doubt {
             shared.open_again(&mut flush)?;
@@ -269,7 +285,9 @@ impl Usage {
             })
         };
         shared.ledger().end(result.is_ok());
-        result.and(collected)
+        result.and(collected)?;
+        shared.flushed.store(began.0, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Starts the thread that flushes every `interval` until its handle is closed.

@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +19,7 @@ use super::{
     Backup, BackupError, CommitError, Committed, Forgotten, Reader, RetentionError, Revision, Rule,
     Store, StoreError, Subscriber, Summary, UsageCopy,
     data_dir::{OpenError, io_error, take},
+    disk::DiskUse,
     journal::{Index, SEGMENT_LIMIT},
     pepper::{pepper_of, set_pepper},
     recovery::{Recovered, Recovery, recover},
@@ -28,6 +30,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     digest::{Census, Digest, PepperId},
+    metrics::StoreMetrics,
     record::KeyRecord,
     token::KeyId,
 };
@@ -58,13 +61,26 @@ impl Embedded {
     /// # Errors
     /// [`OpenError`]; nothing in the directory was lost.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        Self::open_with(dir, SEGMENT_LIMIT)
+        Self::open_metered(dir, StoreMetrics::default())
     }
 
-    pub(super) fn open_with(dir: &Path, segment_limit: u64) -> Result<Self, OpenError> {
+    /// As [`Embedded::open`], and fills `metrics`.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open_metered(dir: &Path, metrics: StoreMetrics) -> Result<Self, OpenError> {
+        Self::open_with(dir, SEGMENT_LIMIT, metrics)
+    }
+
+    pub(super) fn open_with(
+        dir: &Path,
+        segment_limit: u64,
+        metrics: StoreMetrics,
+    ) -> Result<Self, OpenError> {
         let lock = take(dir)?;
-        let Recovered { state, journal, index, applied, census, recovery } =
+        let Recovered { state, mut journal, index, applied, census, recovery } =
             recover(dir, segment_limit)?;
+        journal.time_syncs(metrics.fsync().clone());
         let state = Arc::new(state);
         let published = Arc::new(Published::new(applied, journal.head()));
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -77,6 +93,7 @@ impl Embedded {
             published: Arc::clone(&published),
             index: Arc::clone(&index),
             failure,
+            metrics,
         };
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
@@ -146,6 +163,11 @@ impl Embedded {
         Backup::begin(&self.dir, self.published.position(), hold, usage, now)
     }
 
+    /// What it takes of the disk. Reads directories.
+    pub fn disk_use(&self) -> DiskUse {
+        DiskUse::of(&self.dir)
+    }
+
     /// Where the journal's changes stand.
     pub(super) fn index(&self) -> &Index {
         &self.index
@@ -212,7 +234,8 @@ impl Store for Embedded {
     ) -> Pin<Box<dyn Future<Output = Result<Vec<Committed>, CommitError>> + Send + '_>> {
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
-            self.jobs.send(Job::Commit { rule, reply }).await.map_err(|_| CommitError::Closed)?;
+            let job = Job::Commit { rule, reply, asked: Instant::now() };
+            self.jobs.send(job).await.map_err(|_| CommitError::Closed)?;
             answer.await.map_err(|_| CommitError::InDoubt)?
         })
     }

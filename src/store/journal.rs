@@ -25,6 +25,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, FileExt as _},
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use prost::Message as _;
@@ -38,7 +39,7 @@ pub(super) use self::{
     stream::{Position, read_stream},
     verify::{Pass, Point, Task, first_of, frames_behind, verify},
 };
-use crate::pb::storage::Commit;
+use crate::{metrics::Histogram, pb::storage::Commit};
 
 /// A segment that is at least this long is followed by a new one.
 pub(super) const SEGMENT_LIMIT: u64 = 64 << 20;
@@ -59,6 +60,7 @@ pub(super) struct Journal {
     limit: u64,
     last: u64,
     head: Head,
+    syncs: Option<Histogram>,
 }
 
 /// A change could not be appended.
@@ -147,7 +149,17 @@ impl Journal {
         }
         let (dir, len) = (dir.to_owned(), segment::HEADER_LEN);
         let last = first.saturating_sub(1);
-        Ok(Self { dir, segment, path, len, last_frame: len, limit, last, head: [0; 32] })
+        Ok(Self {
+            dir,
+            segment,
+            path,
+            len,
+            last_frame: len,
+            limit,
+            last,
+            head: [0; 32],
+            syncs: None,
+        })
     }
 
     /// Continues the journal in `dir` at `tail`. What is torn behind it is cut
@@ -175,7 +187,12 @@ impl Journal {
         }
         let dir = dir.to_owned();
         let Tail { len, last_frame, last, head, .. } = tail;
-        Ok(Self { dir, segment, path, len, last_frame, limit, last, head })
+        Ok(Self { dir, segment, path, len, last_frame, limit, last, head, syncs: None })
+    }
+
+    /// From now on it is observed how long syncs take.
+    pub(super) fn time_syncs(&mut self, syncs: Histogram) {
+        self.syncs = Some(syncs);
     }
 
     /// Writes `commit` and waits until it is durable.
@@ -198,7 +215,11 @@ impl Journal {
         }
         // A failed sync may have dropped the dirty pages: a second one that
         // succeeds would prove nothing.
+        let started = Instant::now();
         self.segment.sync_data().map_err(AppendError::InDoubt)?;
+        if let Some(syncs) = &self.syncs {
+            syncs.observe_since(started);
+        }
         self.last_frame = self.len;
         self.len += frame.len() as u64;
         self.head = head;

@@ -21,6 +21,7 @@ use crate::{
     change::{Actor, ChangeKind, Origin},
     clock::Timestamp,
     digest::Digester,
+    metrics::StoreMetrics,
     record::SecretRecord,
     token::Token,
 };
@@ -168,7 +169,7 @@ impl Data {
     }
 
     fn open(&self, segment_limit: u64) -> Result<Embedded, OpenError> {
-        Embedded::open_with(self.path(), segment_limit)
+        Embedded::open_with(self.path(), segment_limit, StoreMetrics::default())
     }
 
     /// Creates, changes and revokes keys.

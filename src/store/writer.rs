@@ -12,6 +12,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     change::{Change, ChangeKind, Effect},
+    metrics::{CommitResult, StoreMetrics},
     pb::storage::{self, change::Effect as Stored},
     record::KeyRecord,
     token::redacted,
@@ -47,6 +49,7 @@ type Reply = oneshot::Sender<Answer>;
 struct Pending {
     reply: Reply,
     answer: Answer,
+    asked: Instant,
     /// It knows of a change in the group.
     rests_on_group: bool,
 }
@@ -54,7 +57,7 @@ struct Pending {
 /// What the thread is asked to do.
 pub(super) enum Job {
     /// Run a rule and make its change durable.
-    Commit { rule: Rule, reply: Reply },
+    Commit { rule: Rule, reply: Reply, asked: Instant },
     /// Flush, and end.
     Close,
 }
@@ -88,6 +91,7 @@ pub(super) struct Writer {
     pub(super) published: Arc<Published>,
     pub(super) index: Arc<Index>,
     pub(super) failure: watch::Sender<Option<Arc<Failure>>>,
+    pub(super) metrics: StoreMetrics,
 }
 
 impl Published {
@@ -138,7 +142,7 @@ impl Writer {
             let mut next = Some(first);
             while let Some(job) = next {
                 match job {
-                    Job::Commit { rule, reply } => waiting.push((rule, reply)),
+                    Job::Commit { rule, reply, asked } => waiting.push((rule, reply, asked)),
                     Job::Close => open = false,
                 }
                 next = if open && waiting.len() < MAX_GROUP { jobs.try_recv().ok() } else { None };
@@ -161,16 +165,17 @@ impl Writer {
     /// Makes one group of those who wait durable, and answers them.
     fn commit_group(
         &mut self,
-        waiting: &mut impl Iterator<Item = (Rule, Reply)>,
+        waiting: &mut impl Iterator<Item = (Rule, Reply, Instant)>,
     ) -> Result<(), Failure> {
         let state = Arc::clone(&self.state);
         let mut group = Group::new(&state, self.applied);
         let mut changes = Vec::new();
         let mut answers = Vec::new();
-        for (rule, reply) in waiting {
+        for (rule, reply, asked) in waiting {
             let answer = decide(rule, &mut group, &mut changes);
             // A refusal, too, may rest on a change before it.
-            answers.push(Pending { reply, answer, rests_on_group: !changes.is_empty() });
+            let rests_on_group = !changes.is_empty();
+            answers.push(Pending { reply, answer, asked, rests_on_group });
             if group.len() >= MAX_GROUP_BYTES {
                 break;
             }
@@ -180,7 +185,8 @@ impl Writer {
         } else {
             self.make_durable(group, changes, &mut answers)
         };
-        for Pending { reply, answer, .. } in answers {
+        for Pending { reply, answer, asked, .. } in answers {
+            self.metrics.committed(result_of(&answer), asked);
             // A caller that went away does not hear of its change; it is made all the same.
             let _ = reply.send(answer);
         }
@@ -222,6 +228,17 @@ impl Writer {
         // Behind it: the audit log shows nothing that is not published.
         self.index.extend(&self.journal.placed(), &commit);
         Ok(())
+    }
+}
+
+/// What has become of a commit, for metrics. A refusal that is recorded is one, too.
+fn result_of(answer: &Answer) -> CommitResult {
+    let refused = |committed: &Committed| matches!(committed.effect, Effect::Refuse { .. });
+    match answer {
+        Ok(changes) if !changes.is_empty() && changes.iter().all(refused) => CommitResult::Refused,
+        Ok(_) => CommitResult::Done,
+        Err(CommitError::Refused(_)) => CommitResult::Refused,
+        Err(_) => CommitResult::Failed,
     }
 }
 

@@ -37,7 +37,7 @@ fn check_restored(data: &Data, bytes: &[u8]) {
     let names = fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(names, 2, "nothing is left over");
     for _ in 0..2 {
-        let store = Embedded::open_with(&to, SHORT_SEGMENT).unwrap();
+        let store = Embedded::open_with(&to, SHORT_SEGMENT, StoreMetrics::default()).unwrap();
         data.check(&store);
         let summary = store.summary();
         assert_eq!(
