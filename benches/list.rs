@@ -156,6 +156,10 @@ fn lists(criterion: &mut Criterion) {
     bench("labels", filtered(Filter { labels, ..Filter::default() }));
     let team = Some("team-7".to_owned());
     bench("a team", filtered(Filter { team, ..Filter::default() }));
+    group.bench_function(format!("keys counted by status, {count} keys"), |bencher| {
+        // A new one remembers no look.
+        bencher.iter(|| keyring.tally().counts().unwrap());
+    });
     group.finish();
 }
 

@@ -24,6 +24,7 @@ use std::{sync::Arc, thread};
 
 use self::{catalog::Catalog, edit::Attempt, list::Uses, refusals::Refusals};
 pub use self::{
+    catalog::{KeyCounts, Tally},
     create::{DEFAULT_TEAM, NewKey},
     error::KeyringError,
     import::{Imported, ImportedKey},
@@ -135,6 +136,11 @@ impl Keyring {
     /// What the store says of itself.
     pub fn summary(&self) -> Summary {
         self.store.summary()
+    }
+
+    /// Counts the keys, for metrics.
+    pub fn tally(&self) -> Tally {
+        Tally::new(&self.catalog, self.clock.clone())
     }
 
     /// Reads a key.

@@ -9,6 +9,7 @@
 mod card;
 mod classes;
 mod load;
+mod tally;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::tally::{KeyCounts, Tally};
 pub(super) use self::{
     card::{Card, LabelHasher},
     classes::{Class, Classes},
@@ -55,6 +57,8 @@ struct Cards {
     /// and each tree is built at once, with full nodes.
     shelves: Vec<Shelf>,
     classes: Classes,
+    /// How many changes there were.
+    version: u64,
     /// While the keys are being read: what has become of those that changed.
     changed: Option<HashMap<KeyId, Option<KeyRecord>>>,
 }
@@ -115,6 +119,12 @@ impl Catalog {
         }
     }
 
+    /// Another number after every change; `None` as long as the keys are not read.
+    pub(super) fn version(&self) -> Option<u64> {
+        let cards = self.read();
+        cards.changed.is_none().then_some(cards.version)
+    }
+
     /// Whether there is a card of `id`.
     pub(super) fn holds(&self, id: KeyId) -> bool {
         let cards = self.read();
@@ -168,6 +178,7 @@ impl Catalog {
 
 impl Cards {
     fn change(&mut self, id: KeyId, after: Option<&KeyRecord>, labels: &LabelHasher) {
+        self.version = self.version.wrapping_add(1);
         // The new one first: a class that both have is not given up between.
         let card = after.map(|key| Card::new(key, self.classes.enter(Class::of(key), 1), labels));
         let Some(shelf) = self.shelves.get_mut(shelf_of(id)) else { return };
