@@ -10,6 +10,7 @@ mod authorize;
 mod bearer;
 mod codec;
 mod convert;
+mod counted;
 mod ext_authz;
 mod import;
 mod maintenance;
@@ -23,6 +24,7 @@ pub use self::{
     authorize::Authorization,
     codec::Codec,
     convert::{hex, verification},
+    counted::CountCalls,
     ext_authz::{ExtAuthz, ExtAuthzServer},
     maintenance::Maintenance,
     peer::{Credentials, Peer},

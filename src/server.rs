@@ -7,6 +7,7 @@
 
 mod connection;
 mod error;
+mod gauges;
 mod health;
 mod http;
 mod limits;
@@ -30,7 +31,7 @@ use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 
-use self::{connection::Open, health::Health, http::Http};
+use self::{connection::Open, gauges::Gauges, health::Health, http::Http};
 pub use self::{
     connection::Socket,
     error::ServerError,
@@ -47,6 +48,7 @@ use crate::{
     digest::{Digester, Pepper},
     grpc::{Admin, Audit, Maintenance},
     keyring::Keyring,
+    metrics::Metrics,
     operator::OperatorToken,
     policy::{CurrentPolicy, Policy},
     store::{Embedded, Recovery, Store as _},
@@ -72,6 +74,7 @@ pub struct Server {
     drain_timeout: Duration,
     audit_retention: Option<Duration>,
     clock: Clock,
+    metrics: Arc<Metrics>,
     started: Started,
 }
 
@@ -127,7 +130,9 @@ impl Server {
         let digester =
             Digester::new(pepper(&config.pepper_file)?, pepper(&config.previous_pepper_file)?);
         let tls = config.tls.map(|files| tls::Reloader::load(files, clock.clone())).transpose()?;
-        let store = Arc::new(Embedded::open(&config.data_dir)?);
+        let mut metrics = Metrics::default();
+        let handles = metrics.handles().clone();
+        let store = Arc::new(Embedded::open_metered(&config.data_dir, handles.store)?);
         let (operator, operator_token_file) = match named {
             Some(named) => named,
             None => {
@@ -137,15 +142,17 @@ impl Server {
         };
         pepper::check(&store, &digester, &config.data_dir)?;
         let usage = Usage::open(&config.data_dir.join("usage"), clock.clone())?;
-        let authorizer = Arc::new(Authorizer::new(
+        let authorizer = Authorizer::new(
             store.clone(),
             policy.clone(),
             digester.clone(),
             usage.clone(),
             config.cache_capacity,
             clock.clone(),
-        ));
+        );
+        let authorizer = Arc::new(authorizer.with_metrics(handles.decisions));
         let keyring = Keyring::new(store.clone(), policy, digester, usage.clone(), clock.clone());
+        metrics.collect(Box::new(Gauges::new(&store, &authorizer, &keyring, &usage)));
         let maintenance = Maintenance::new(
             keyring.clone(),
             Arc::clone(&authorizer),
@@ -168,7 +175,7 @@ impl Server {
         )?;
         let routes = routes::authorization(Arc::clone(&authorizer), config.key_headers, &health)?;
         let authorization = bound(&config.listen, routes)?;
-        let routes = routes::admin(admin, maintenance, audit, &health)?;
+        let routes = routes::admin(admin, maintenance, audit, &health, handles.admin)?;
         let admin = bound(&config.admin_listen, routes)?;
         let summary = store.summary();
         let started = Started {
@@ -203,6 +210,7 @@ impl Server {
             drain_timeout,
             audit_retention,
             clock,
+            metrics: Arc::new(metrics),
             started,
         })
     }
@@ -210,6 +218,11 @@ impl Server {
     /// What to tell people.
     pub fn started(&self) -> &Started {
         &self.started
+    }
+
+    /// What a scraper is told, while it runs and after.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Serves until `stop` ends or the store fails, then drains: what is in

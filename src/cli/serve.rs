@@ -226,7 +226,11 @@ fn flush_interval(text: &str) -> anyhow::Result<Duration> {
 }
 
 impl ServeArgs {
-    fn config(self) -> anyhow::Result<Config> {
+    /// The same, validated.
+    ///
+    /// # Errors
+    /// [`BadUsage`]
+    pub fn config(self) -> anyhow::Result<Config> {
         let admin_listen = addresses("--admin-listen", self.admin_listen)?;
         let authzen_listen = addresses("--authzen-listen", self.authzen_listen)?;
         let tls = match (self.tls_cert, self.tls_key) {

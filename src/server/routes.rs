@@ -8,7 +8,10 @@ use super::{ServerError, health::Health, limits};
 use crate::{
     authorizer::Authorizer,
     gateway::{Gateway, KeyHeaders},
-    grpc::{Admin, Audit, Authorization, ExtAuthz, ExtAuthzServer, LogRefused, Maintenance},
+    grpc::{
+        Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, LogRefused, Maintenance,
+    },
+    metrics::AdminCalls,
     pb::{
         self,
         v1::{
@@ -57,6 +60,7 @@ pub(super) fn admin(
     maintenance: Maintenance,
     audit: Audit,
     health: &Health,
+    calls: AdminCalls,
 ) -> Result<Routes, ServerError> {
     let max = limits::MAX_ADMIN_MESSAGE;
     let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
@@ -69,7 +73,8 @@ pub(super) fn admin(
         .add_service(audit)
         .add_service(health.service());
     let routes = with_reflection(routes, &ADMIN)?;
-    Ok(Routes::from(routes.into_axum_router().layer(LogRefused::default())))
+    let router = routes.into_axum_router().layer(LogRefused::default());
+    Ok(Routes::from(router.layer(CountCalls::new(calls))))
 }
 
 /// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.

@@ -27,6 +27,7 @@ mod ext_authz;
 mod golden;
 mod guide;
 mod listeners;
+mod metrics;
 mod no_stale_allow;
 mod pepper;
 mod raw;

@@ -1,0 +1,256 @@
+//! A whole sidecar in this process: what is asked of it over the wire shows in its metrics.
+
+use std::{
+    future::Future,
+    io::Write as _,
+    process::{self, Stdio},
+};
+
+use envoy_types::pb::envoy::service::auth::v3::authorization_client::AuthorizationClient;
+use octavia_authz::{
+    cli::{Cli, Command},
+    metrics::{Counted, Exposition, Metrics, NONE, OTHER},
+    pb::v1::{
+        ApiKey, AuthorizeRequest, CreateApiKeyRequest, GetApiKeyRequest, IntrospectRequest,
+        KeyStatus, RevokeApiKeyRequest, UpdateApiKeyRequest,
+        api_key_service_client::ApiKeyServiceClient,
+        authorization_service_client::AuthorizationServiceClient,
+    },
+    server::Server,
+};
+use prost_types::{FieldMask, Timestamp};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tonic::{Code, transport::Channel};
+
+use crate::{
+    ext_authz::Asked,
+    sidecar::{Admin, Bearer, connect},
+};
+
+/// What a test asks, and looks at.
+struct Parts {
+    metrics: std::sync::Arc<Metrics>,
+    authorization: AuthorizationServiceClient<Channel>,
+    keys: ApiKeyServiceClient<Admin<Channel>>,
+    channel: Channel,
+}
+
+impl Parts {
+    async fn create(&mut self, role: &str, expires: Option<Timestamp>) -> (ApiKey, String) {
+        let request = CreateApiKeyRequest {
+            name: format!("a {role}"),
+            role: role.to_owned(),
+            expire_time: expires,
+            ..Default::default()
+        };
+        let created = self.keys.create_api_key(request).await.unwrap().into_inner();
+        (created.api_key.unwrap(), created.key)
+    }
+
+    async fn ask(&mut self, key: &str, action: &str) -> bool {
+        let (key, action) = (key.to_owned(), action.to_owned());
+        let request = AuthorizeRequest { key, action, ..Default::default() };
+        self.authorization.authorize(request).await.unwrap().into_inner().allowed
+    }
+
+    fn text(&self) -> String {
+        self.metrics.encode(Exposition::Classic).unwrap()
+    }
+
+    /// The value of a series.
+    fn value(&self, series: &str) -> Option<f64> {
+        let text = self.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(line.parse().unwrap())
+    }
+
+    fn decisions(&self, labels: [&str; 3], reason: Counted) -> u64 {
+        self.metrics.handles().decisions.counts.count(labels, reason)
+    }
+}
+
+async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
+    let dir = TempDir::new().unwrap();
+    let data_dir = dir.path().to_str().unwrap();
+    let args = ["octavia-authz", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"];
+    let more = ["--admin-listen", "127.0.0.1:0", "--usage-flush-interval", "1h"];
+    let cli = Cli::from_args(args.into_iter().chain(more).map(Into::into)).unwrap();
+    let Command::Serve(args) = cli.command else { panic!("asked to serve") };
+    let config = args.config().unwrap();
+    let server = Server::start(config).unwrap();
+    let (started, metrics) = (server.started().clone(), server.metrics().clone());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(server.run(async {
+        let _ = stopped.await;
+    }));
+    let operator = std::fs::read_to_string(&started.operator_token_file).unwrap();
+    let admin = connect(&started.admin_listen[0].to_string()).await;
+    let channel = connect(&started.listen[0].to_string()).await;
+    let parts = Parts {
+        metrics: metrics.clone(),
+        authorization: AuthorizationServiceClient::new(channel.clone()),
+        keys: ApiKeyServiceClient::with_interceptor(admin, Bearer::new(operator.trim())),
+        channel,
+    };
+    test(parts).await;
+    drop(stop);
+    running.await.unwrap().unwrap();
+    // A scraper that comes late finds what was counted, and keeps nothing open.
+    let text = metrics.encode(Exposition::Classic).unwrap();
+    assert!(text.contains("octavia_authz_commits_total") && !text.contains("octavia_authz_keys{"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_are_counted_by_what_the_policy_knows_of_them() {
+    with_parts(|mut parts| async move {
+        let (key, text) = parts.create("writer", None).await;
+        assert!(parts.ask(&text, "articles.create").await);
+        assert!(parts.ask(&text, "articles.create").await);
+        assert!(!parts.ask(&text, "api_keys.create").await);
+        assert!(!parts.ask(&text, "articles.explode").await);
+        assert!(!parts.ask("octv_no_key", "articles.create").await);
+        let request = AuthorizeRequest { service: "x".repeat(1000), ..Default::default() };
+        let refused = parts.authorization.authorize(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let request = UpdateApiKeyRequest {
+            id: key.id.clone(),
+            api_key: Some(ApiKey { status: KeyStatus::Inactive.into(), ..Default::default() }),
+            update_mask: Some(FieldMask { paths: vec!["status".to_owned()] }),
+            ..Default::default()
+        };
+        parts.keys.update_api_key(request).await.unwrap();
+        assert!(!parts.ask(&text, "comments.read").await);
+        parts
+            .keys
+            .revoke_api_key(RevokeApiKeyRequest { id: key.id.clone(), ..Default::default() })
+            .await
+            .unwrap();
+        assert!(!parts.ask(&text, "articles.create").await);
+        let request = IntrospectRequest { key: text.clone(), ..Default::default() };
+        parts.authorization.introspect(request).await.unwrap();
+
+        let writer = |resource| ["ai-cms", "writer", resource];
+        for (labels, reason, count) in [
+            (writer("articles"), Counted::Allowed, 2),
+            (writer("api_keys"), Counted::ActionDenied, 1),
+            (writer(OTHER), Counted::ActionUnknown, 1),
+            (writer("comments"), Counted::KeyInactive, 1),
+            ([NONE; 3], Counted::KeyMalformed, 1),
+            ([NONE; 3], Counted::RequestInvalid, 1),
+            ([NONE; 3], Counted::KeyUnknown, 1),
+            ([NONE; 3], Counted::Unavailable, 0),
+        ] {
+            assert_eq!(parts.decisions(labels, reason), count, "{labels:?} {reason:?}");
+        }
+        let shown = parts.text();
+        for secret in [&*text, &key.id, "explode"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        // First, and again after the update: five questions with a key that there was.
+        let (hits, misses) = ("octavia_authz_cache_hits_total", "octavia_authz_cache_misses_total");
+        assert_eq!((parts.value(hits), parts.value(misses)), (Some(3.0), Some(4.0)));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_proxy_asks_is_counted_once_for_each_request() {
+    with_parts(|mut parts| async move {
+        let (_, text) = parts.create("writer", None).await;
+        let proxy = AuthorizationClient::new(parts.channel.clone());
+        for (path, key) in [
+            ("/cms/articles/advanceSearch", &*text),
+            ("/cms/no/such", &*text),
+            ("/cms/articles/advanceSearch", "no key"),
+        ] {
+            Asked::new("GET", path, key).ask(&proxy).await;
+        }
+        let mut asked = Asked::new("GET", "/cms/articles/advanceSearch", "");
+        asked.headers.clear();
+        asked.ask(&proxy).await;
+        let writer = |resource| ["ai-cms", "writer", resource];
+        assert_eq!(parts.decisions(writer("articles"), Counted::Allowed), 1);
+        assert_eq!(parts.decisions(writer(OTHER), Counted::ActionUnknown), 1);
+        assert_eq!(parts.decisions([NONE; 3], Counted::KeyMalformed), 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admin_calls_are_counted_by_the_code_that_they_end_with() {
+    with_parts(|mut parts| async move {
+        parts.create("writer", None).await;
+        let request = GetApiKeyRequest { id: "0000000000".to_owned() };
+        assert_eq!(parts.keys.get_api_key(request).await.unwrap_err().code(), Code::NotFound);
+        let request = CreateApiKeyRequest { role: "no such".to_owned(), ..Default::default() };
+        let refused = parts.keys.create_api_key(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let count = |method, code| parts.metrics.handles().admin.count(method, code);
+        assert_eq!(count("CreateApiKey", "OK"), 1);
+        assert_eq!(count("CreateApiKey", "INVALID_ARGUMENT"), 1);
+        assert_eq!(count("GetApiKey", "NOT_FOUND"), 1);
+        let took = "octavia_authz_admin_request_duration_seconds_count{method=\"CreateApiKey\"}";
+        assert_eq!(parts.value(took), Some(2.0));
+        assert_eq!(parts.value("octavia_authz_commits_total{result=\"done\"}"), Some(1.0));
+        assert_eq!(parts.value("octavia_authz_commits_total{result=\"refused\"}"), Some(1.0));
+        assert_eq!(parts.value("octavia_authz_commit_duration_seconds_count"), Some(2.0));
+        // The refusal is recorded, too.
+        assert_eq!(parts.value("octavia_authz_fsync_duration_seconds_count"), Some(2.0));
+        assert_eq!(parts.value("octavia_authz_audit_sequence"), Some(2.0));
+        assert_eq!(parts.value("octavia_authz_revision"), Some(2.0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gauges_show_what_is_there_when_they_are_read() {
+    with_parts(|mut parts| async move {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let soon = i64::try_from(now.as_secs()).unwrap() + 10 * 24 * 3600;
+        parts.create("writer", None).await;
+        parts.create("writer", Some(Timestamp { seconds: soon, nanos: 0 })).await;
+        crate::sidecar::wait_until("the keys to be read", || {
+            parts.value("octavia_authz_keys{status=\"active\"}") == Some(2.0)
+        });
+        assert_eq!(parts.value("octavia_authz_keys{status=\"inactive\"}"), Some(0.0));
+        assert_eq!(parts.value("octavia_authz_keys{status=\"expired\"}"), Some(0.0));
+        assert_eq!(parts.value("octavia_authz_keys_expiring{within=\"7d\"}"), Some(0.0));
+        assert_eq!(parts.value("octavia_authz_keys_expiring{within=\"30d\"}"), Some(1.0));
+        assert_eq!(parts.value("octavia_authz_staleness_seconds"), Some(0.0));
+        for size in ["journal_bytes", "state_bytes", "usage_bytes", "disk_free_bytes"] {
+            assert!(parts.value(&format!("octavia_authz_{size}")).unwrap() > 0.0, "{size}");
+        }
+        let digest = octavia_authz::policy::Policy::built_in().unwrap();
+        let digest = octavia_authz::grpc::hex(digest.digest());
+        let policy = format!("octavia_authz_policy_info{{digest=\"{digest}\"}}");
+        assert_eq!(parts.value(&policy), Some(1.0));
+        let started = parts.value("process_start_time_seconds").unwrap();
+        assert!((now.as_secs_f64() - started).abs() < 3600.0, "{started}");
+        assert_eq!(parts.value("octavia_authz_cache_entries"), Some(0.0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs promtool, of Debian's package prometheus"]
+async fn promtool_finds_nothing_to_complain_about() {
+    with_parts(|mut parts| async move {
+        let (_, text) = parts.create("writer", None).await;
+        parts.ask(&text, "articles.create").await;
+        let handles = parts.metrics.handles();
+        let _open = handles.listeners.of("admin").connected();
+        handles.tls.set_expiry("admin", octavia_authz::clock::Timestamp(1));
+        let mut promtool = process::Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        promtool.stdin.take().unwrap().write_all(parts.text().as_bytes()).unwrap();
+        let said = promtool.wait_with_output().unwrap();
+        assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+    })
+    .await;
+}
