@@ -1,6 +1,7 @@
 //! A whole sidecar in this process: what is asked of it over the wire shows in its metrics.
 
 use std::{
+    env,
     future::Future,
     io::Write as _,
     process::{self, Stdio},
@@ -232,25 +233,46 @@ async fn gauges_show_what_is_there_when_they_are_read() {
     .await;
 }
 
+/// A checker must take `text`, and say nothing.
+fn check(command: &mut process::Command, text: &str) {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut checker = piped.spawn().unwrap();
+    checker.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let said = checker.wait_with_output().unwrap();
+    assert!(said.status.success() && said.stderr.is_empty(), "{said:?} of {text}");
+}
+
+/// What there is to tell when everything was used.
+async fn told(parts: &mut Parts) -> [String; 2] {
+    let (_, text) = parts.create("writer", None).await;
+    parts.ask(&text, "articles.create").await;
+    let handles = parts.metrics.handles();
+    let _open = handles.listeners.of("admin").connected();
+    handles.tls.set_expiry("admin", octavia_authz::clock::Timestamp(1));
+    let forms = [Exposition::Classic, Exposition::OpenMetrics];
+    forms.map(|exposition| parts.metrics.encode(exposition).unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs promtool, of Debian's package prometheus"]
 async fn promtool_finds_nothing_to_complain_about() {
     with_parts(|mut parts| async move {
-        let (_, text) = parts.create("writer", None).await;
-        parts.ask(&text, "articles.create").await;
-        let handles = parts.metrics.handles();
-        let _open = handles.listeners.of("admin").connected();
-        handles.tls.set_expiry("admin", octavia_authz::clock::Timestamp(1));
-        let mut promtool = process::Command::new("promtool")
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        promtool.stdin.take().unwrap().write_all(parts.text().as_bytes()).unwrap();
-        let said = promtool.wait_with_output().unwrap();
-        assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+        let [classic, _] = told(&mut parts).await;
+        check(process::Command::new("promtool").args(["check", "metrics"]), &classic);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Python with prometheus-client: see .ci/run"]
+async fn prometheus_own_parser_takes_the_openmetrics_text() {
+    const PARSE: &str = "import sys\n\
+         from prometheus_client.openmetrics.parser import text_string_to_metric_families\n\
+         assert len(list(text_string_to_metric_families(sys.stdin.read()))) > 30";
+    with_parts(|mut parts| async move {
+        let [_, openmetrics] = told(&mut parts).await;
+        let python = env::var_os("OCTAVIA_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+        check(process::Command::new(python).args(["-c", PARSE]), &openmetrics);
     })
     .await;
 }
