@@ -27,7 +27,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -53,6 +53,10 @@ use crate::{
 /// The usage of all keys. Clones are the same.
 #[derive(Clone)]
 pub struct Usage(Arc<Shared>);
+
+/// The usage, as long as somebody else keeps it open.
+#[derive(Clone)]
+pub struct WeakUsage(Weak<Shared>);
 
 struct Shared {
     dir: PathBuf,
@@ -230,6 +234,11 @@ impl Usage {
         self.0.written.load(Ordering::Relaxed)
     }
 
+    /// The same, without keeping its files open.
+    pub fn downgrade(&self) -> WeakUsage {
+        WeakUsage(Arc::downgrade(&self.0))
+    }
+
     /// When a flush last succeeded: what was recorded until then is durable. `None`: none has yet.
     pub fn flushed(&self) -> Option<Timestamp> {
         let flushed = self.0.flushed.load(Ordering::Relaxed);
@@ -296,6 +305,13 @@ impl Usage {
     /// There is no thread to be had.
     pub fn start_flusher(&self, interval: Duration) -> io::Result<Flusher> {
         Flusher::start(self.clone(), interval)
+    }
+}
+
+impl WeakUsage {
+    /// The usage; `None` if it is closed.
+    pub fn upgrade(&self) -> Option<Usage> {
+        self.0.upgrade().map(Usage)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     keyring::{Keyring, Tally},
     metrics::scrape::Scrape,
     store::{Embedded, Store as _},
-    usage::Usage,
+    usage::{Usage, WeakUsage},
 };
 
 /// Reads the parts of a sidecar.
@@ -25,7 +25,7 @@ pub(super) struct Gauges {
     store: Weak<Embedded>,
     authorizer: Weak<Authorizer>,
     tally: Tally,
-    usage: Usage,
+    usage: WeakUsage,
 }
 
 impl Gauges {
@@ -39,7 +39,7 @@ impl Gauges {
             store: Arc::downgrade(store),
             authorizer: Arc::downgrade(authorizer),
             tally: keyring.tally(),
-            usage: usage.clone(),
+            usage: usage.downgrade(),
         }
     }
 
@@ -60,7 +60,11 @@ impl Gauges {
         for (name, help, value) in [
             ("journal", "Size of the journal, which is the audit log", disk.journal),
             ("state", "Size of the state on the disk", disk.state),
-            ("usage", "Size of the usage of keys on the disk", self.usage.disk_use()),
+            (
+                "usage",
+                "Size of the usage of keys on the disk",
+                self.usage.upgrade().and_then(|usage| usage.disk_use()),
+            ),
             ("disk_free", "Room that is left on the disk of the data directory", disk.free),
         ] {
             if let Some(value) = value {
@@ -94,7 +98,7 @@ impl Collector for Gauges {
             self.keys(&mut scrape)?;
             self.store(&store, &mut scrape)?;
         }
-        if let Some(at) = self.usage.flushed() {
+        if let Some(at) = self.usage.upgrade().and_then(|usage| usage.flushed()) {
             let help = "When the usage of keys was last known to be on the disk";
             scrape.gauge("usage_written_timestamp", help, Some(&Unit::Seconds), seconds(at))?;
         }

@@ -79,7 +79,7 @@ async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
     let cli = Cli::from_args(args.into_iter().chain(more).map(Into::into)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("asked to serve") };
     let config = args.config().unwrap();
-    let server = Server::start(config).unwrap();
+    let server = Server::start(config.clone()).unwrap();
     let (started, metrics) = (server.started().clone(), server.metrics().clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(server.run(async {
@@ -100,6 +100,7 @@ async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
     // A scraper that comes late finds what was counted, and keeps nothing open.
     let text = metrics.encode(Exposition::Classic).unwrap();
     assert!(text.contains("octavia_authz_commits_total") && !text.contains("octavia_authz_keys{"));
+    assert!(Server::start(config).is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
