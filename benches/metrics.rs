@@ -22,7 +22,7 @@ use octavia_authz::{
     digest::Digester,
     keyring::{Caller, Identity, Keyring, NewKey},
     metrics::{Api, DecisionMetrics, Exposition, Metrics},
-    policy::Policy,
+    policy::{CurrentPolicy, Policy},
     store::Embedded,
     usage::Usage,
 };
@@ -48,17 +48,12 @@ struct Setup {
 fn setup() -> Setup {
     let dir = TempDir::new().unwrap();
     let store = Arc::new(Embedded::open(dir.path()).unwrap());
-    let policy = Arc::new(Policy::built_in().unwrap());
+    let policy = CurrentPolicy::new(Policy::built_in().unwrap());
     let digester = Digester::new(None, None);
     let usage = Usage::open(&dir.path().join("usage"), Clock::System).unwrap();
     let (clock, runtime) = (Clock::System, tokio::runtime::Runtime::new().unwrap());
-    let keyring = Keyring::new(
-        store.clone(),
-        Arc::clone(&policy),
-        digester.clone(),
-        usage.clone(),
-        clock.clone(),
-    );
+    let keyring =
+        Keyring::new(store.clone(), policy.clone(), digester.clone(), usage.clone(), clock.clone());
     let create = |number: usize| {
         let peer = "bench".to_owned();
         let caller = Caller { identity: Identity::Operator, peer, request_id: String::new() };
@@ -69,7 +64,7 @@ fn setup() -> Setup {
     };
     let keys = (0..2).map(create).collect();
     let authorizer = || {
-        let (store, policy) = (store.clone(), Arc::clone(&policy));
+        let (store, policy) = (store.clone(), policy.clone());
         Authorizer::new(store, policy, digester.clone(), usage.clone(), 100, clock.clone())
     };
     let metrics = DecisionMetrics::default();

@@ -26,7 +26,10 @@ use self::{
     json::Fault,
     request::{Evaluation, Evaluations},
 };
-use crate::authorizer::{Authorizer, Question};
+use crate::{
+    authorizer::{Authorizer, Question},
+    metrics::{Api, Counted},
+};
 
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
@@ -107,7 +110,9 @@ fn evaluate(
     authorizer: &Authorizer,
     question: Result<Question<'_>, Fault>,
 ) -> Result<Answer, Error> {
-    match authorizer.authorize(&question?) {
+    let _timer = authorizer.timer(Api::Authzen);
+    let question = question.inspect_err(|_| authorizer.count_undecided(Counted::RequestInvalid))?;
+    match authorizer.authorize(&question) {
         Ok(decision) => Ok(Answer::decided(&decision)),
         Err(error) => {
             let error = &error as &dyn std::error::Error;

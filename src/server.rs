@@ -242,7 +242,8 @@ impl Server {
             self.usage.start_flusher(self.usage_flush_interval).map_err(ServerError::Workers)?;
         let mut background = JoinSet::new();
         background.spawn(renew(keyring));
-        background.spawn(reload::run(reload, self.policy_file, self.authorizer));
+        let reloads = self.metrics.handles().policy_reloads.clone();
+        background.spawn(reload::run(reload, self.policy_file, self.authorizer, reloads));
         if let Some(tls) = self.tls {
             background.spawn(tls.run());
         }

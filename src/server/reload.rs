@@ -6,7 +6,7 @@ use std::{error::Error, path::PathBuf, sync::Arc};
 
 use tokio_stream::{Stream, StreamExt as _};
 
-use crate::{authorizer::Authorizer, grpc::hex, policy::Policy};
+use crate::{authorizer::Authorizer, grpc::hex, metrics::Reloads, policy::Policy};
 
 /// For each of `asked`, puts in force what the file at `path` says then. Ends when nobody can ask
 /// any more.
@@ -14,6 +14,7 @@ pub(super) async fn run(
     asked: impl Stream<Item = ()>,
     path: Option<PathBuf>,
     authorizer: Arc<Authorizer>,
+    reloads: Reloads,
 ) {
     tokio::pin!(asked);
     while asked.next().await.is_some() {
@@ -26,10 +27,12 @@ pub(super) async fn run(
             Ok(Ok(policy)) => {
                 let (before, digest) = (hex(authorizer.policy().digest()), hex(policy.digest()));
                 authorizer.replace_policy(policy);
+                reloads.done();
                 let changed = before != digest;
                 tracing::info!(digest, before, changed, "the policy was read anew and is in force");
             }
             Ok(Err(error)) => {
+                reloads.failed();
                 let (error, digest) = (&error as &dyn Error, hex(authorizer.policy().digest()));
                 tracing::error!(
                     error,
@@ -37,7 +40,10 @@ pub(super) async fn run(
                     "the policy file is wrong: the policy before stays in force"
                 );
             }
-            Err(error) => tracing::error!(%error, "the policy could not be read anew"),
+            Err(error) => {
+                reloads.failed();
+                tracing::error!(%error, "the policy could not be read anew");
+            }
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A whole sidecar in this process: what is asked of it over the wire shows in its metrics.
 
 use std::{
-    env,
+    env, fs,
     future::Future,
     io::Write as _,
+    path::PathBuf,
     process::{self, Stdio},
 };
 
@@ -21,12 +22,16 @@ use octavia_authz::{
 };
 use prost_types::{FieldMask, Timestamp};
 use tempfile::TempDir;
-use tokio::sync::oneshot;
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    oneshot,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, transport::Channel};
 
 use crate::{
     ext_authz::Asked,
-    sidecar::{Admin, Bearer, connect},
+    sidecar::{Admin, Bearer, connect, wait_until},
 };
 
 /// What a test asks, and looks at.
@@ -35,6 +40,8 @@ struct Parts {
     authorization: AuthorizationServiceClient<Channel>,
     keys: ApiKeyServiceClient<Admin<Channel>>,
     channel: Channel,
+    policy_file: PathBuf,
+    reload: UnboundedSender<()>,
 }
 
 impl Parts {
@@ -73,19 +80,25 @@ impl Parts {
 
 async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
     let dir = TempDir::new().unwrap();
-    let data_dir = dir.path().to_str().unwrap();
+    let policy_file = dir.path().join("policy.toml");
+    fs::write(&policy_file, "").unwrap();
+    let data_dir = dir.path().join("data");
+    let [data_dir, policy] = [&data_dir, &policy_file].map(|path| path.to_str().unwrap());
     let args = ["octavia-authz", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"];
-    let more = ["--admin-listen", "127.0.0.1:0", "--usage-flush-interval", "1h"];
+    let more =
+        ["--policy", policy, "--admin-listen", "127.0.0.1:0", "--usage-flush-interval", "1h"];
     let cli = Cli::from_args(args.into_iter().chain(more).map(Into::into)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("asked to serve") };
     let config = args.config().unwrap();
     let server = Server::start(config.clone()).unwrap();
     let (started, metrics) = (server.started().clone(), server.metrics().clone());
     let (stop, stopped) = oneshot::channel::<()>();
-    let running = tokio::spawn(server.run(async {
+    let (reload, asked) = unbounded_channel();
+    let stopped = async {
         let _ = stopped.await;
-    }));
-    let operator = std::fs::read_to_string(&started.operator_token_file).unwrap();
+    };
+    let running = tokio::spawn(server.run(stopped, UnboundedReceiverStream::new(asked)));
+    let operator = fs::read_to_string(&started.operator_token_file).unwrap();
     let admin = connect(&started.admin_listen[0].to_string()).await;
     let channel = connect(&started.listen[0].to_string()).await;
     let parts = Parts {
@@ -93,6 +106,8 @@ async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
         authorization: AuthorizationServiceClient::new(channel.clone()),
         keys: ApiKeyServiceClient::with_interceptor(admin, Bearer::new(operator.trim())),
         channel,
+        policy_file,
+        reload,
     };
     test(parts).await;
     drop(stop);
@@ -212,7 +227,7 @@ async fn gauges_show_what_is_there_when_they_are_read() {
         let soon = i64::try_from(now.as_secs()).unwrap() + 10 * 24 * 3600;
         parts.create("writer", None).await;
         parts.create("writer", Some(Timestamp { seconds: soon, nanos: 0 })).await;
-        crate::sidecar::wait_until("the keys to be read", || {
+        wait_until("the keys to be read", || {
             parts.value("octavia_authz_keys{status=\"active\"}") == Some(2.0)
         });
         assert_eq!(parts.value("octavia_authz_keys{status=\"inactive\"}"), Some(0.0));
@@ -230,6 +245,35 @@ async fn gauges_show_what_is_there_when_they_are_read() {
         let started = parts.value("process_start_time_seconds").unwrap();
         assert!((now.as_secs_f64() - started).abs() < 3600.0, "{started}");
         assert_eq!(parts.value("octavia_authz_cache_entries"), Some(0.0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_go_on_under_a_policy_that_was_read_anew() {
+    with_parts(|mut parts| async move {
+        let (_, text) = parts.create("super_admin", None).await;
+        assert!(parts.ask(&text, "articles.create").await);
+        assert!(!parts.ask(&text, "radio.play").await);
+        let reloads = |result| format!("octavia_authz_policy_reloads_total{{result=\"{result}\"}}");
+        for (policy, result) in [
+            ("no policy", reloads("failed")),
+            ("[services.ai-cms.actions]\nradio.play = \"play it\"", reloads("done")),
+        ] {
+            fs::write(&parts.policy_file, policy).unwrap();
+            parts.reload.send(()).unwrap();
+            wait_until("the policy to be read", || parts.value(&result) == Some(1.0));
+        }
+        assert!(parts.ask(&text, "articles.create").await);
+        assert!(parts.ask(&text, "radio.play").await);
+        let of = |resource| ["ai-cms", "super_admin", resource];
+        assert_eq!(parts.decisions(of("articles"), Counted::Allowed), 2);
+        assert_eq!(parts.decisions(of("radio"), Counted::Allowed), 1);
+        assert_eq!(parts.decisions(of(OTHER), Counted::ActionUnknown), 1);
+        let policies = parts.text();
+        let policies =
+            policies.lines().filter(|line| line.starts_with("octavia_authz_policy_info"));
+        assert_eq!(policies.count(), 1);
     })
     .await;
 }
