@@ -18,7 +18,6 @@ if [ $# -ne 2 ]; then
     exit 2
 fi
 binary=$1 image=$2
-roots=/etc/ssl/certs/ca-certificates.crt
 
 if ! command -v buildah >/dev/null; then
     echo "deploy/image.sh: buildah is missing: apt-get install buildah" >&2
@@ -33,19 +32,13 @@ if ! ldd "$binary" 2>&1 | grep -qE 'statically linked|not a dynamic executable';
     echo "deploy/image.sh: $binary is not static: build it as this script's first lines say" >&2
     exit 1
 fi
-if [ ! -e "$roots" ]; then
-    echo "deploy/image.sh: $roots is missing: apt-get install ca-certificates" >&2
-    exit 1
-fi
 
 # What the Dockerfile's builder stage leaves in /out.
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
 mkdir -p "$built/out/empty" "$built/nothing"
 cp "$binary" "$built/out/octavia-authz"
-cp -L "$roots" "$built/out/ca-certificates.crt"
 chmod 0755 "$built/out/octavia-authz"
-chmod 0644 "$built/out/ca-certificates.crt"
 
 buildah build --quiet --isolation chroot --format docker --timestamp 0 \
     --build-context "builder=$built" \

@@ -19,7 +19,7 @@ EVERYTHING = {
     "extraEnv": [{"name": "OCTAVIA_AUTHZ_AUDIT_RETENTION", "value": "365d"}],
     "persistence": {"storageClassName": "fast", "accessMode": "ReadWriteOnce"},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
-    "backup": {"enabled": False},
+    "backup": {"storageClassName": "slow", "clientSecretName": "backup-client"},
     "podAnnotations": {"a": "b"},
     "nodeSelector": {"disk": "ssd"},
     "tolerations": [{"key": "a", "operator": "Exists"}],
@@ -27,6 +27,7 @@ EVERYTHING = {
     "priorityClassName": "system-cluster-critical",
 }
 LEAST = {
+    "backup": {"enabled": False},
     "secret": {"pepper": False},
     "tls": {"enabled": False, "allowPlaintext": True},
     "podDisruptionBudget": {"enabled": False},
@@ -171,7 +172,7 @@ class Chart(unittest.TestCase):
         self.assertIn("PLAIN TEXT", notes)
 
     def test_a_backup_that_would_not_be_let_in_is_refused(self):
-        self.refused("no client certificate", {"tls": {"clientCa": True}})
+        self.refused("show a client certificate", {"tls": {"clientCa": True}})
 
     def test_a_new_policy_restarts_the_pod(self):
         def checksum(policy):
