@@ -134,7 +134,13 @@ async fn serve(
 /// Answers on one connection until either side ends it.
 async fn connection(socket: Socket, open: Open, router: Router, mut drain: Drain, limits: Limits) {
     // `Paced` is the one with patience: it knows HTTP/1.1.
-    let stream = match Connection::new(socket, open, future::pending()) {
+    let patience = Box::pin(future::pending());
+    let stream = match socket {
+        Socket::Tcp(stream, address) => Connection::tcp(stream, address, open, patience),
+        Socket::Unix(stream) => Connection::unix(stream, open, patience),
+        Socket::Tls(..) => return,
+    };
+    let stream = match stream {
         Ok(stream) => stream,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be served");

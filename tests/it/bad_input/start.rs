@@ -29,7 +29,7 @@ fn a_wrong_flag_ends_with_2_before_anything_is_made() {
     let temporary = TempDir::new().unwrap();
     let dir = temporary.path().join("data");
     let long_path = format!("unix:/{}", "x".repeat(107));
-    let cases: [(&[&str], &str); 24] = [
+    let cases: [(&[&str], &str); 26] = [
         (&["--listen", "nonsense"], "`nonsense` is neither `host:port` nor `unix:/path`"),
         (&["--listen", ""], "neither `host:port`"),
         (&["--listen", ":50051"], "neither `host:port`"),
