@@ -249,6 +249,14 @@ impl Authorizer {
         self.cache.invalidate_all();
     }
 
+    /// Whether keys can be read: tries it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot: nothing can be decided.
+    pub fn can_decide(&self) -> Result<(), StoreError> {
+        self.store.get(KeyId::MIN).map(|_| ())
+    }
+
     /// The newest revision.
     pub fn revision(&self) -> Revision {
         self.store.revision()

@@ -2,10 +2,14 @@
 //! once, before any port is bound or file touched.
 
 mod address;
+mod limits;
 
 use std::{path::PathBuf, time::Duration};
 
-pub use self::address::{Address, InvalidAddress, UnixSocket};
+pub use self::{
+    address::{Address, InvalidAddress, UnixSocket},
+    limits::Limits,
+};
 use crate::{gateway::KeyHeaders, tls};
 
 /// A sidecar's configuration.
@@ -19,6 +23,10 @@ pub struct Config {
     pub admin_listen: Vec<Address>,
     /// Where the AuthZEN API listens; empty is nowhere.
     pub authzen_listen: Vec<Address>,
+    /// Where probes and metrics are; empty is nowhere.
+    pub ops_listen: Vec<Address>,
+    /// What clients may take.
+    pub limits: Limits,
     /// Certificate, key and client CA of all TCP addresses; `None` is plain text.
     pub tls: Option<tls::Files>,
     /// The operator token's file; `None` is `operator.token` in the data
@@ -38,7 +46,9 @@ pub struct Config {
     pub cache_capacity: u64,
     /// How often last-used times and counts are written.
     pub usage_flush_interval: Duration,
-    /// How long calls in flight may take after SIGTERM.
+    /// How long it goes on after SIGTERM, and says that it is not ready.
+    pub lameduck: Duration,
+    /// How long calls in flight may take after that.
     pub drain_timeout: Duration,
     /// How long the audit log is kept; `None` is for ever.
     pub audit_retention: Option<Duration>,

@@ -16,7 +16,10 @@ mod store;
 mod text;
 mod times;
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{PoisonError, RwLock},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -42,7 +45,7 @@ const PREFIX: &str = "octavia_authz";
 /// Every metric, and the handles of those who count.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    registry: RwLock<Registry>,
     handles: Handles,
 }
 
@@ -122,7 +125,7 @@ impl Default for Metrics {
         ours.register("build", "The program that runs", build);
         handles.register(ours);
         registry.register_collector(Box::new(Process));
-        Self { registry, handles }
+        Self { registry: RwLock::new(registry), handles }
     }
 }
 
@@ -133,8 +136,9 @@ impl Metrics {
     }
 
     /// Asks `collector`, too, whenever a scraper asks.
-    pub fn collect(&mut self, collector: Box<dyn Collector>) {
-        self.registry.sub_registry_with_prefix(PREFIX).register_collector(collector);
+    pub fn collect(&self, collector: Box<dyn Collector>) {
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        registry.sub_registry_with_prefix(PREFIX).register_collector(collector);
     }
 
     /// All metrics as they are now, for a scraper. Reads directories and, at a million keys, looks
@@ -144,7 +148,9 @@ impl Metrics {
     /// A defect of a collector.
     pub fn encode(&self, exposition: Exposition) -> Result<String, fmt::Error> {
         let mut text = String::new();
-        encoding::text::encode(&mut text, &self.registry)?;
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        encoding::text::encode(&mut text, &registry)?;
+        drop(registry);
         Ok(match exposition {
             Exposition::OpenMetrics => text,
             Exposition::Classic => text::classic(&text),

@@ -5,74 +5,74 @@
 //! INVARIANT: nothing is SERVING before the store is open, or after a stop was
 //! asked for; the store is closed after the last call is answered.
 
+mod api;
+mod body;
+mod call;
 mod connection;
+mod connections;
 mod error;
 mod gauges;
+mod handshake;
 mod health;
-mod http;
 mod limits;
 mod listener;
+mod open;
+mod ops;
 mod pepper;
+mod phase;
+mod refusal;
 mod reload;
 mod retention;
 mod routes;
-mod secure;
+mod serve;
 mod socket_file;
+mod tls;
 mod worker;
 
-use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use axum::Router;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinSet,
-};
-use tokio_stream::{Stream, wrappers::UnboundedReceiverStream};
-use tonic::service::Routes;
-use tonic_health::ServingStatus;
+use tokio::{sync::watch, task::JoinSet};
+use tokio_stream::{Stream, StreamExt as _};
 
-use self::{connection::Open, gauges::Gauges, health::Health, http::Http};
 pub use self::{
+    api::{Api, Protocol},
     connection::Socket,
     error::ServerError,
     listener::{BindError, Listener},
     pepper::PepperMismatch,
     worker::{Drain, Workers},
 };
+use self::{
+    open::{Files, Opened},
+    phase::{Lifecycle, Phase},
+    serve::Queue,
+};
 use crate::{
     audit::Auditor,
-    authorizer::Authorizer,
     authzen,
     clock::Clock,
     config::{Address, Config},
-    digest::{Digester, Pepper},
     grpc::{Admin, Audit, Maintenance},
     keyring::Keyring,
     metrics::Metrics,
-    operator::OperatorToken,
-    policy::{CurrentPolicy, Policy},
-    store::{Embedded, Recovery, Store as _},
-    tls,
-    usage::Usage,
+    store::{Recovery, Store as _},
+    tls::{Certificate, Reloader},
 };
 
-/// A sidecar that is bound and ready to run.
+/// How long the last answers of the ops listener may take.
+const OPS_DRAIN: Duration = Duration::from_millis(500);
+
+/// A sidecar that is bound and ready to run. What probes ask for is answered already.
 pub struct Server {
-    store: Arc<Embedded>,
-    authorizer: Arc<Authorizer>,
-    policy_file: Option<PathBuf>,
-    keyring: Keyring,
-    usage: Usage,
-    usage_flush_interval: Duration,
+    opened: Opened,
     authorization: Bound,
-    admin: Bound,
-    authzen: Bound<Router>,
-    health: Health,
-    tls: Option<tls::Reloader>,
+    /// Admin and AuthZEN: they run beside the workers.
+    others: Vec<Bound>,
+    ops: Ops,
+    lifecycle: Lifecycle,
+    tls: Option<Reloader>,
     stopping: watch::Sender<bool>,
-    workers: usize,
-    drain_timeout: Duration,
-    audit_retention: Option<Duration>,
+    config: Config,
     clock: Clock,
     metrics: Arc<Metrics>,
     started: Started,
@@ -95,122 +95,97 @@ pub struct Started {
     pub admin_listen: Vec<Address>,
     /// Where the AuthZEN API listens; empty is nowhere.
     pub authzen_listen: Vec<Address>,
+    /// Where probes and metrics are; empty is nowhere.
+    pub ops_listen: Vec<Address>,
     /// Where the operator token lies.
     pub operator_token_file: PathBuf,
     /// The policy's digest.
     pub policy_digest: [u8; 32],
     /// The certificate of the TCP addresses; `None` is plain text.
-    pub tls: Option<tls::Certificate>,
+    pub tls: Option<Certificate>,
     /// Threads of the authorization path.
     pub workers: usize,
 }
 
 impl Server {
-    /// Opens the store and binds every listener; nothing is answered yet. Must be
-    /// called within a tokio runtime.
+    /// Reads what the configuration names, answers probes from then on, opens the store and
+    /// binds every listener; nothing else is answered yet.
     ///
     /// # Errors
     /// [`ServerError`]
-    pub fn start(config: Config) -> Result<Self, ServerError> {
+    pub async fn start(config: Config) -> Result<Self, ServerError> {
         let clock = Clock::System;
-        let policy = match &config.policy {
-            Some(path) => Policy::load(path)?,
-            None => Policy::built_in()?,
-        };
-        let policy_digest = *policy.digest();
-        let policy = CurrentPolicy::new(policy);
-        let named = config.operator_token_file.map(|path| {
-            OperatorToken::read(&path)
-                .map(|operator| (operator, path))
-                .map_err(ServerError::OperatorTokenFile)
-        });
+        let metrics = Arc::new(Metrics::default());
+        let handles = metrics.handles();
         // Configuration is read before anything is made.
-        let named = named.transpose()?;
-        let pepper = |path: &Option<PathBuf>| path.as_deref().map(Pepper::read).transpose();
-        let digester =
-            Digester::new(pepper(&config.pepper_file)?, pepper(&config.previous_pepper_file)?);
-        let tls = config.tls.map(|files| tls::Reloader::load(files, clock.clone())).transpose()?;
-        let mut metrics = Metrics::default();
-        let handles = metrics.handles().clone();
-        let store = Arc::new(Embedded::open_metered(&config.data_dir, handles.store)?);
-        let (operator, operator_token_file) = match named {
-            Some(named) => named,
-            None => {
-                let path = config.data_dir.join("operator.token");
-                (OperatorToken::read_or_generate(&path)?, path)
-            }
+        let files = Files::read(&config, &metrics, &clock)?;
+        let tls = files.tls.clone();
+        let lifecycle = Lifecycle::new(handles.ready.clone()).await;
+        let ops = Ops::start(&config, &lifecycle, &metrics)?;
+        let opening = {
+            let (config, metrics, clock) = (config.clone(), Arc::clone(&metrics), clock.clone());
+            move || files.open(&config, &metrics, &clock)
         };
-        pepper::check(&store, &digester, &config.data_dir)?;
-        let usage = Usage::open(&config.data_dir.join("usage"), clock.clone())?;
-        let authorizer = Authorizer::new(
-            store.clone(),
-            policy.clone(),
-            digester.clone(),
-            usage.clone(),
-            config.cache_capacity,
-            clock.clone(),
-        );
-        let authorizer = Arc::new(authorizer.with_metrics(handles.decisions));
-        let keyring = Keyring::new(store.clone(), policy, digester, usage.clone(), clock.clone());
-        metrics.collect(Box::new(Gauges::new(&store, &authorizer, &keyring, &usage)));
+        let opened = match tokio::task::spawn_blocking(opening).await {
+            Ok(opened) => opened?,
+            Err(defect) => return Err(ServerError::Workers(defect.into())),
+        };
+        let Opened { store, usage, authorizer, keyring, operator, .. } = &opened;
+
         let maintenance = Maintenance::new(
             keyring.clone(),
-            Arc::clone(&authorizer),
+            Arc::clone(authorizer),
             operator.clone(),
-            Arc::clone(&store),
+            Arc::clone(store),
             usage.clone(),
             clock.clone(),
         );
         let stopping = watch::Sender::new(false);
         let auditor = Auditor::new(keyring.clone(), store.clone());
         let audit = Audit::new(auditor, operator.clone(), stopping.subscribe());
-        let admin = Admin::new(keyring.clone(), Arc::clone(&authorizer), operator);
+        let admin = Admin::new(keyring.clone(), Arc::clone(authorizer), operator.clone());
 
-        let health = Health::new();
-        let bound = |addresses: &[Address], routes| Bound::new(addresses, tls.as_ref(), routes);
-        let authzen = Bound::new(
-            &config.authzen_listen,
-            tls.as_ref(),
-            authzen::router(Arc::clone(&authorizer)),
-        )?;
-        let routes = routes::authorization(Arc::clone(&authorizer), config.key_headers, &health)?;
-        let authorization = bound(&config.listen, routes)?;
-        let routes = routes::admin(admin, maintenance, audit, &health, handles.admin)?;
-        let admin = bound(&config.admin_listen, routes)?;
+        let (limits, health) = (config.limits, lifecycle.health());
+        let bind = |name, addresses: &[Address], protocol, router| {
+            let api = Api::new(name, protocol, router, limits, handles.listeners.of(name));
+            Bound::new(api, addresses, tls.as_ref())
+        };
+        let key_headers = config.key_headers.clone();
+        let router = routes::authorization(Arc::clone(authorizer), key_headers, health, &limits)?;
+        let authorization = bind("authorization", &config.listen, Protocol::Grpc, router)?;
+        let router = routes::admin(admin, maintenance, audit, health, handles.admin.clone())?;
+        let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
+        let router = authzen::router(Arc::clone(authorizer));
+        let router = body::read_whole(router, limits.max_message_bytes);
+        let authzen = bind("authzen", &config.authzen_listen, Protocol::Http, router)?;
+
         let summary = store.summary();
         let started = Started {
-            data_dir: config.data_dir,
+            data_dir: config.data_dir.clone(),
             recovery: store.recovery().clone(),
             key_count: summary.key_count,
             revision: summary.revision,
             listen: authorization.addresses(),
             admin_listen: admin.addresses(),
             authzen_listen: authzen.addresses(),
-            operator_token_file,
+            ops_listen: ops.addresses.clone(),
+            operator_token_file: opened.operator_token_file.clone(),
             tls: tls.as_ref().map(|tls| tls.sets().borrow().certificate().clone()),
-            policy_digest,
+            policy_digest: *authorizer.policy().digest(),
             workers: config.workers,
         };
-        let (workers, drain_timeout) = (config.workers, config.drain_timeout);
-        let audit_retention = config.audit_retention;
+        let others = vec![admin, authzen];
         Ok(Self {
-            store,
-            authorizer,
-            policy_file: config.policy,
-            keyring,
-            usage,
-            usage_flush_interval: config.usage_flush_interval,
+            opened,
             authorization,
-            admin,
-            authzen,
-            health,
+            others,
+            ops,
+            lifecycle,
             tls,
             stopping,
-            workers,
-            drain_timeout,
-            audit_retention,
+            config,
             clock,
-            metrics: Arc::new(metrics),
+            metrics,
             started,
         })
     }
@@ -225,75 +200,81 @@ impl Server {
         &self.metrics
     }
 
-    /// Serves until `stop` ends or the store fails, then drains: what is in
-    /// flight is answered within the drain time-out, and the store is closed. The
-    /// policy file is read anew for each of `reload`.
+    /// Serves until `stops` has one or the store fails. Then it says that it is not ready, and
+    /// goes on for the lame-duck time, or until `stops` has another; then it drains: what is in
+    /// flight is answered within the drain time-out, and the store is closed. The policy file is
+    /// read anew for each of `reload`.
     ///
     /// # Errors
     /// [`ServerError::Store`] when the store failed.
     pub async fn run(
         self,
-        stop: impl Future<Output = ()>,
+        mut stops: impl Stream<Item = ()> + Unpin,
         reload: impl Stream<Item = ()> + Send + 'static,
     ) -> Result<(), ServerError> {
-        let Self { store, keyring, authorization, admin, authzen, health, stopping, .. } = self;
-        let (workers, drain_timeout) = (self.workers, self.drain_timeout);
+        let Self { opened, authorization, others, ops, lifecycle, stopping, config, .. } = self;
+        let Opened { store, usage, authorizer, keyring, .. } = opened;
         let flusher =
-            self.usage.start_flusher(self.usage_flush_interval).map_err(ServerError::Workers)?;
+            usage.start_flusher(config.usage_flush_interval).map_err(ServerError::Workers)?;
         let mut background = JoinSet::new();
         background.spawn(renew(keyring));
         let reloads = self.metrics.handles().policy_reloads.clone();
-        background.spawn(reload::run(reload, self.policy_file, self.authorizer, reloads));
+        background.spawn(reload::run(reload, config.policy, Arc::clone(&authorizer), reloads));
+        background.spawn(lifecycle.clone().watch(authorizer));
+        let all = || others.iter().chain([&authorization]);
         if let Some(tls) = self.tls {
+            let secured = all().filter(|bound| bound.is_secure()).map(|bound| bound.api.clone());
+            let metrics = self.metrics.handles().tls.clone();
+            background.spawn(tls::follow(tls.sets(), secured.collect(), metrics));
             background.spawn(tls.run());
         }
-        if let Some(age) = self.audit_retention {
+        if let Some(age) = config.audit_retention {
             background.spawn(retention::run(Arc::clone(&store), age, self.clock));
         }
         let (draining, drain) = watch::channel(None);
-        let workers =
-            Workers::start(workers, &authorization.routes, &drain).map_err(ServerError::Workers)?;
-        let workers = Arc::new(workers);
-        let (connections, incoming) = mpsc::unbounded_channel();
-        let admin_server = tokio::spawn(worker::serve(
-            admin.routes,
-            UnboundedReceiverStream::new(incoming),
-            drain.clone(),
-        ));
-        let (http, authzen_server) = Http::start(authzen.routes, drain);
-        let http = Arc::new(http);
+        let workers = Workers::start(config.workers, &drain).map_err(ServerError::Workers)?;
+        lifecycle.runs_on(workers.clone());
+        let (queue, accepted) = Queue::new();
+        let beside = tokio::spawn(serve::all(accepted, drain));
+        let apis: Vec<_> = all().map(|bound| bound.api.clone()).collect();
 
         // Before anybody can ask: no service is unknown, and none is told twice.
-        health.set(ServingStatus::Serving).await;
+        lifecycle.enter(Phase::Serving).await;
         let mut acceptors = JoinSet::new();
         for listener in authorization.listeners {
-            let workers = Arc::clone(&workers);
-            acceptors.spawn(listener.accept(move |socket| workers.dispatch(socket)));
+            let (workers, api) = (workers.clone(), authorization.api.clone());
+            acceptors.spawn(listener.accept(move |socket| workers.dispatch(socket, &api)));
         }
-        for listener in admin.listeners {
-            let (connections, open) = (connections.clone(), Arc::default());
-            acceptors.spawn(listener.accept(move |socket| {
-                // A server that drains takes no more: the socket closes.
-                let _ = connections.send((socket, Open::new(&open)));
-            }));
-        }
-        for listener in authzen.listeners {
-            let http = Arc::clone(&http);
-            acceptors.spawn(listener.accept(move |socket| http.dispatch(socket)));
+        for Bound { api, listeners } in others {
+            for listener in listeners {
+                let (queue, api) = (queue.clone(), api.clone());
+                acceptors.spawn(listener.accept(move |socket| queue.dispatch(socket, &api)));
+            }
         }
 
         let result = tokio::select! {
-            () = stop => Ok(()),
+            _ = stops.next() => Ok(()),
             failure = store.failed() => Err(ServerError::Store(failure)),
         };
-        health.set(ServingStatus::NotServing).await;
+        lifecycle.enter(Phase::Stopping).await;
+        if result.is_ok() {
+            // Clients hear of it, and go elsewhere.
+            tokio::select! {
+                () = tokio::time::sleep(config.lameduck) => {}
+                _ = stops.next() => {}
+                _ = store.failed() => {}
+            }
+        }
         background.shutdown().await;
         acceptors.shutdown().await;
-        draining.send_replace(Some(drain_timeout));
+        draining.send_replace(Some(config.drain_timeout));
         stopping.send_replace(true);
-        health.end_watches().await;
+        for api in apis {
+            api.drain();
+        }
+        lifecycle.health().end_watches().await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
-        let _ = tokio::join!(drained, admin_server, authzen_server);
+        let _ = tokio::join!(drained, beside);
         let _ = tokio::task::spawn_blocking(move || {
             if let Err(error) = flusher.close() {
                 tracing::warn!(
@@ -304,6 +285,7 @@ impl Server {
             store.close();
         })
         .await;
+        ops.stop().await;
         result
     }
 }
@@ -321,24 +303,64 @@ async fn renew(keyring: Keyring) {
     }
 }
 
-/// Listeners, and what answers on them.
-struct Bound<R = Routes> {
+/// An API, and where it listens.
+struct Bound {
+    api: Api,
     listeners: Vec<Listener>,
-    routes: R,
 }
 
-impl<R> Bound<R> {
-    fn new(
-        addresses: &[Address],
-        tls: Option<&tls::Reloader>,
-        routes: R,
-    ) -> Result<Self, BindError> {
+impl Bound {
+    fn new(api: Api, addresses: &[Address], tls: Option<&Reloader>) -> Result<Self, BindError> {
         let bind = |address| Ok(Listener::bind(address)?.with_tls(tls.cloned()));
         let listeners = addresses.iter().map(bind).collect::<Result<_, BindError>>()?;
-        Ok(Self { listeners, routes })
+        Ok(Self { api, listeners })
     }
 
     fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().map(|listener| listener.address().clone()).collect()
+    }
+
+    fn is_secure(&self) -> bool {
+        self.listeners.iter().any(Listener::is_secure)
+    }
+}
+
+/// Probes and metrics, answered from before the store is open until it is closed.
+struct Ops {
+    addresses: Vec<Address>,
+    api: Api,
+    acceptors: JoinSet<()>,
+    server: JoinSet<()>,
+    draining: watch::Sender<Option<Duration>>,
+}
+
+impl Ops {
+    fn start(
+        config: &Config,
+        lifecycle: &Lifecycle,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, BindError> {
+        let router = ops::router(lifecycle.clone(), Arc::clone(metrics));
+        let counted = metrics.handles().listeners.of("ops");
+        let api = Api::new("ops", Protocol::Http, router, config.limits, counted);
+        // It carries no secret, and the kubelet's probes know no TLS.
+        let bound = Bound::new(api, &config.ops_listen, None)?;
+        let addresses = bound.addresses();
+        let (draining, drain) = watch::channel(None);
+        let (queue, accepted) = Queue::new();
+        let (mut acceptors, mut server) = (JoinSet::new(), JoinSet::new());
+        server.spawn(serve::all(accepted, drain));
+        for listener in bound.listeners {
+            let (queue, api) = (queue.clone(), bound.api.clone());
+            acceptors.spawn(listener.accept(move |socket| queue.dispatch(socket, &api)));
+        }
+        Ok(Self { addresses, api: bound.api, acceptors, server, draining })
+    }
+
+    async fn stop(mut self) {
+        self.acceptors.shutdown().await;
+        self.draining.send_replace(Some(OPS_DRAIN));
+        self.api.drain();
+        while self.server.join_next().await.is_some() {}
     }
 }

@@ -4,13 +4,14 @@
 use std::pin::Pin;
 
 use octavia_authz::{
-    config::Address,
+    config::{Address, Limits},
+    metrics::Listeners,
     pb::v1::{
         AuthorizeRequest, AuthorizeResponse, BatchAuthorizeRequest, BatchAuthorizeResponse,
         IntrospectRequest, IntrospectResponse,
         authorization_service_server::{AuthorizationService, AuthorizationServiceServer},
     },
-    server::{Listener, Workers},
+    server::{Api, Listener, Protocol, Workers},
 };
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming, service::Routes};
@@ -58,11 +59,14 @@ pub fn serve() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let routes = Routes::new(AuthorizationServiceServer::new(Empty));
+        let metrics = Listeners::default().of("authorization");
+        let router = routes.into_axum_router();
+        let api = Api::new("empty", Protocol::Grpc, router, Limits::DEFAULT, metrics);
         let (_draining, drain) = tokio::sync::watch::channel(None);
         let workers = std::thread::available_parallelism().unwrap().get();
-        let workers = Workers::start(workers, &routes, &drain).unwrap();
+        let workers = Workers::start(workers, &drain).unwrap();
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".to_owned())).unwrap();
         tracing::info!(listen = %listener.address(), "serving");
-        listener.accept(|socket| workers.dispatch(socket)).await;
+        listener.accept(|socket| workers.dispatch(socket, &api)).await;
     });
 }

@@ -36,6 +36,10 @@ impl Process {
             "127.0.0.1:0",
             "--admin-listen",
             "127.0.0.1:0",
+            "--ops-listen",
+            "127.0.0.1:0",
+            "--lameduck",
+            "0s",
             "--log-format",
             "json",
         ]);

@@ -4,6 +4,7 @@
 //! with exit code 2 before anything is bound or touched.
 
 mod announce;
+mod limits;
 
 use std::{
     io::IsTerminal as _,
@@ -15,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_stream::wrappers::SignalStream;
+use tokio_stream::{Stream, StreamExt as _, wrappers::SignalStream};
 
 use self::announce::announce;
 use super::{BadUsage, bad_usage, time};
@@ -87,8 +88,20 @@ pub struct ServeArgs {
     )]
     pub authzen_listen: Vec<AddressOrNone>,
 
-    /// Speak TLS, and nothing else, on the TCP addresses of --listen and --admin-listen with the
-    /// certificate chain in FILE (PEM); it is read again when it changes [default: plain text]
+    /// Answer probes (/startupz, /readyz, /livez, gRPC health) and tell metrics (/metrics) in plain
+    /// text on ADDRESS, `host:port` or `unix:/path`; may be repeated; `none` for nowhere
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "OCTAVIA_AUTHZ_OPS_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:9464",
+        value_parser = address_or_none
+    )]
+    pub ops_listen: Vec<AddressOrNone>,
+
+    /// Speak TLS, and nothing else, on the TCP addresses of all other listeners with the certificate
+    /// chain in FILE (PEM); it is read again when it changes [default: plain text]
     #[arg(long, value_name = "FILE", env = "OCTAVIA_AUTHZ_TLS_CERT", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -160,7 +173,18 @@ pub struct ServeArgs {
     )]
     pub usage_flush_interval: Duration,
 
-    /// After SIGTERM, let calls in flight take as long as DURATION, such as `500ms` or `10s`
+    /// After SIGTERM, say that it is not ready and go on for DURATION, so that clients go elsewhere
+    /// before anything is closed; `0s` to stop at once
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "OCTAVIA_AUTHZ_LAMEDUCK",
+        default_value = "2s",
+        value_parser = time::parse_pause
+    )]
+    pub lameduck: Duration,
+
+    /// After that, let calls in flight take as long as DURATION, such as `500ms` or `10s`
     #[arg(
         long,
         value_name = "DURATION",
@@ -179,6 +203,10 @@ pub struct ServeArgs {
         value_parser = time::parse_retention
     )]
     pub audit_retention: Option<Duration>,
+
+    /// How much clients may take.
+    #[command(flatten)]
+    pub limits: limits::LimitArgs,
 
     /// Write the log as `text` or `json` [default: text on a terminal, else json]
     #[arg(long, value_name = "FORMAT", env = "OCTAVIA_AUTHZ_LOG_FORMAT")]
@@ -233,6 +261,7 @@ impl ServeArgs {
     pub fn config(self) -> anyhow::Result<Config> {
         let admin_listen = addresses("--admin-listen", self.admin_listen)?;
         let authzen_listen = addresses("--authzen-listen", self.authzen_listen)?;
+        let ops_listen = addresses("--ops-listen", self.ops_listen)?;
         let tls = match (self.tls_cert, self.tls_key) {
             (Some(cert), Some(key)) => Some(Files { cert, key, client_ca: self.tls_client_ca }),
             _ => None,
@@ -254,6 +283,8 @@ impl ServeArgs {
             listen: self.listen,
             admin_listen,
             authzen_listen,
+            ops_listen,
+            limits: self.limits.limits(),
             tls,
             operator_token_file: self.operator_token_file,
             pepper_file: self.pepper_file,
@@ -263,6 +294,7 @@ impl ServeArgs {
             usage_flush_interval: self.usage_flush_interval,
             workers: workers.map_or(1, NonZeroUsize::get),
             cache_capacity: self.cache_capacity.get(),
+            lameduck: self.lameduck,
             drain_timeout: self.drain_timeout,
             audit_retention: self.audit_retention,
         })
@@ -294,12 +326,18 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let result = runtime.block_on(async {
-        let stop = stop_signal().context("cannot listen for signals")?;
+        let mut stops = stops().context("cannot listen for signals")?;
         let hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
-        let server = Server::start(config).map_err(blame)?;
+        let server = tokio::select! {
+            server = Server::start(config) => server.map_err(blame)?,
+            // What is begun is taken up by the next start, as after a power cut.
+            _ = stops.next() => return Ok(()),
+        };
         announce(server.started(), log_format)?;
-        server.run(stop, SignalStream::new(hangup)).await.map_err(blame)
+        server.run(stops, SignalStream::new(hangup)).await.map_err(blame)
     });
+    // A store that is still being opened is not waited for.
+    runtime.shutdown_background();
     if result.is_ok() {
         tracing::info!("stopped");
     }
@@ -314,15 +352,11 @@ fn default_log_format() -> LogFormat {
     if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json }
 }
 
-/// Ends when the process is asked to stop.
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let signal = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
+/// Has one for each time that the process is asked to stop.
+fn stops() -> std::io::Result<impl Stream<Item = ()> + Unpin> {
+    let terminate = SignalStream::new(signal(SignalKind::terminate())?).map(|()| "SIGTERM");
+    let interrupt = SignalStream::new(signal(SignalKind::interrupt())?).map(|()| "SIGINT");
+    Ok(terminate.merge(interrupt).map(|signal| {
         tracing::info!(signal, "stopping: calls in flight are answered");
-    })
+    }))
 }

@@ -47,6 +47,21 @@ pub fn parse_timeout(text: &str) -> anyhow::Result<Duration> {
     }
 }
 
+/// Reads a pause such as `2s`; `0s` is none.
+///
+/// # Errors
+/// It is no duration, or longer than an hour.
+pub fn parse_pause(text: &str) -> anyhow::Result<Duration> {
+    match parse_amount(text, &TIMEOUT_UNITS) {
+        Some(Ok(milliseconds)) if milliseconds <= 3_600_000 => {
+            Ok(Duration::from_millis(milliseconds))
+        }
+        Some(Ok(_)) => bail!("that is too long: at most `1h`"),
+        Some(Err(error)) => Err(error),
+        None => bail!("write a number and a unit: `500ms`, `2s` or `0s`"),
+    }
+}
+
 /// Reads a length of time such as `12h`, `90d` or `2w`.
 ///
 /// # Errors

@@ -103,6 +103,11 @@ impl Listener {
         self
     }
 
+    /// Whether TLS is spoken.
+    pub(super) fn is_secure(&self) -> bool {
+        matches!(self.socket, ListenerSocket::Tcp(_, Some(_)))
+    }
+
     /// Where it listens: the real port, where 0 was asked for.
     pub fn address(&self) -> &Address {
         &self.address

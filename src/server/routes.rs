@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use tonic::service::Routes;
 
 use super::{ServerError, health::Health, limits};
 use crate::{
     authorizer::Authorizer,
+    config::Limits,
     gateway::{Gateway, KeyHeaders},
     grpc::{
         Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, LogRefused, Maintenance,
@@ -41,8 +43,9 @@ pub(super) fn authorization(
     authorizer: Arc<Authorizer>,
     key_headers: KeyHeaders,
     health: &Health,
-) -> Result<Routes, ServerError> {
-    let max = limits::MAX_MESSAGE;
+    limits: &Limits,
+) -> Result<Router, ServerError> {
+    let max = limits.max_message_bytes;
     let gateway = Arc::new(Gateway::new(Arc::clone(&authorizer), key_headers));
     let ext_authz = ExtAuthzServer::new(ExtAuthz::new(gateway)).max_decoding_message_size(max);
     let authorization = AuthorizationServiceServer::new(Authorization::new(authorizer))
@@ -61,7 +64,7 @@ pub(super) fn admin(
     audit: Audit,
     health: &Health,
     calls: AdminCalls,
-) -> Result<Routes, ServerError> {
+) -> Result<Router, ServerError> {
     let max = limits::MAX_ADMIN_MESSAGE;
     let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
     let roles = RoleServiceServer::new(service).max_decoding_message_size(max);
@@ -73,12 +76,11 @@ pub(super) fn admin(
         .add_service(audit)
         .add_service(health.service());
     let routes = with_reflection(routes, &ADMIN)?;
-    let router = routes.into_axum_router().layer(LogRefused::default());
-    Ok(Routes::from(router.layer(CountCalls::new(calls))))
+    Ok(routes.layer(LogRefused::default()).layer(CountCalls::new(calls)))
 }
 
 /// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.
-fn with_reflection(routes: Routes, services: &[&str]) -> Result<Routes, ServerError> {
+fn with_reflection(routes: Routes, services: &[&str]) -> Result<Router, ServerError> {
     let builder = || {
         services
             .iter()
@@ -91,5 +93,6 @@ fn with_reflection(routes: Routes, services: &[&str]) -> Result<Routes, ServerEr
     };
     Ok(routes
         .add_service(builder().build_v1().map_err(ServerError::Reflection)?)
-        .add_service(builder().build_v1alpha().map_err(ServerError::Reflection)?))
+        .add_service(builder().build_v1alpha().map_err(ServerError::Reflection)?)
+        .into_axum_router())
 }

@@ -3,15 +3,7 @@
 //! INVARIANT: there is always a set; one that is wrong changes nothing but a counter
 //! and, once for each thing that is wrong, the log.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::MissedTickBehavior};
 
@@ -20,10 +12,7 @@ use super::{
     expiry::{self, Warnings},
     files::{Look, Seen},
 };
-use crate::{
-    clock::{Clock, Timestamp},
-    telemetry::OncePerSecond,
-};
+use crate::{clock::Clock, metrics::Reloads, telemetry::OncePerSecond};
 
 /// How often the files are read. They are small, and a change counts, not how it is
 /// made: renamed, written in place, or a symlink that Kubernetes turns elsewhere.
@@ -39,18 +28,17 @@ struct Inner {
     /// What the set at the start was made of.
     first: Seen,
     sets: watch::Sender<Arc<Set>>,
-    taken: AtomicU64,
-    refused: AtomicU64,
+    reloads: Reloads,
     failed: OncePerSecond,
     distrusted: OncePerSecond,
 }
 
 impl Reloader {
-    /// Reads the first set.
+    /// Reads the first set. Those after it are counted in `reloads`.
     ///
     /// # Errors
     /// [`TlsError`]
-    pub fn load(files: Files, clock: Clock) -> Result<Self, TlsError> {
+    pub fn load(files: Files, clock: Clock, reloads: Reloads) -> Result<Self, TlsError> {
         let contents = files.read()?;
         let set = Set::new(&files, &contents)?;
         say(&set, "TLS is on");
@@ -60,8 +48,7 @@ impl Reloader {
             files,
             clock,
             sets: watch::Sender::new(Arc::new(set)),
-            taken: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
+            reloads,
             failed: OncePerSecond::default(),
             distrusted: OncePerSecond::default(),
         })))
@@ -70,21 +57,6 @@ impl Reloader {
     /// The newest set, and those to come.
     pub fn sets(&self) -> watch::Receiver<Arc<Set>> {
         self.0.sets.subscribe()
-    }
-
-    /// When the first certificate of the chain that is shown expires.
-    pub fn expires(&self) -> Timestamp {
-        self.0.sets.borrow().expires()
-    }
-
-    /// How many sets were taken after the first.
-    pub fn taken(&self) -> u64 {
-        self.0.taken.load(Ordering::Relaxed)
-    }
-
-    /// How often the files held something new that could not be taken.
-    pub fn refused(&self) -> u64 {
-        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// Says, not more than once a second, that a handshake failed.
@@ -144,7 +116,7 @@ impl Reloader {
         let set = Arc::new(set);
         // Before it is said: from then on nobody comes in by the set before.
         self.0.sets.send_replace(Arc::clone(&set));
-        self.0.taken.fetch_add(1, Ordering::Relaxed);
+        self.0.reloads.done();
         say(&set, "took a new TLS certificate");
         warn_of_cas(&set, &self.0.clock);
     }
@@ -153,7 +125,7 @@ impl Reloader {
         if wrong.as_ref() == Some(&error) {
             return;
         }
-        self.0.refused.fetch_add(1, Ordering::Relaxed);
+        self.0.reloads.failed();
         tracing::warn!(
             reason = error.to_string(),
             "the TLS files have changed and cannot be used; the last good ones stay in use"

@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 /// What a listener with TLS shows and asks for.
 pub struct Set {
     config: Arc<ServerConfig>,
+    http_config: Arc<ServerConfig>,
     clients: Option<Clients>,
     certificate: Certificate,
     expires: Timestamp,
@@ -24,7 +25,6 @@ pub struct Set {
 /// The CAs that vouch for clients.
 struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,
-    ca: Vec<u8>,
     cas: Vec<Certificate>,
 }
 
@@ -120,12 +120,20 @@ impl Set {
             error => wrong("key", &files.key, format!("cannot be used: {error}")),
         })?;
         config.alpn_protocols.push(b"h2".to_vec());
-        Ok(Self { config: Arc::new(config), clients, certificate, expires })
+        let mut http_config = config.clone();
+        http_config.alpn_protocols.push(b"http/1.1".to_vec());
+        let (config, http_config) = (Arc::new(config), Arc::new(http_config));
+        Ok(Self { config, http_config, clients, certificate, expires })
     }
 
-    /// What handshakes are made with. Its sessions are its own.
+    /// What handshakes for HTTP/2 are made with. Its sessions are its own.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// The same, for clients that may want HTTP/1.1.
+    pub(crate) fn http_config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.http_config)
     }
 
     /// The certificate that is shown.
@@ -141,14 +149,6 @@ impl Set {
     /// Whether clients need a certificate.
     pub fn asks_clients(&self) -> bool {
         self.clients.is_some()
-    }
-
-    /// Whether both ask clients for the same.
-    pub(crate) fn trusts_as(&self, other: &Self) -> bool {
-        fn ca(set: &Set) -> Option<&[u8]> {
-            set.clients.as_ref().map(|clients| clients.ca.as_slice())
-        }
-        ca(self) == ca(other)
     }
 
     /// Whether a client with this chain may come in now; it is its own first.
@@ -181,6 +181,6 @@ impl Clients {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| format!("cannot be used: {error}"))?;
-        Ok(Self { verifier, ca: text.to_owned(), cas })
+        Ok(Self { verifier, cas })
     }
 }

@@ -22,10 +22,7 @@ use octavia_authz::{
 };
 use prost_types::{FieldMask, Timestamp};
 use tempfile::TempDir;
-use tokio::sync::{
-    mpsc::{UnboundedSender, unbounded_channel},
-    oneshot,
-};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, transport::Channel};
 
@@ -85,19 +82,19 @@ async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
     let data_dir = dir.path().join("data");
     let [data_dir, policy] = [&data_dir, &policy_file].map(|path| path.to_str().unwrap());
     let args = ["octavia-authz", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"];
-    let more =
-        ["--policy", policy, "--admin-listen", "127.0.0.1:0", "--usage-flush-interval", "1h"];
+    let listen = ["--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+    let more = ["--policy", policy, "--usage-flush-interval", "1h", "--lameduck", "0s"];
+    let more = listen.into_iter().chain(more);
     let cli = Cli::from_args(args.into_iter().chain(more).map(Into::into)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("asked to serve") };
     let config = args.config().unwrap();
-    let server = Server::start(config.clone()).unwrap();
+    let server = Server::start(config.clone()).await.unwrap();
     let (started, metrics) = (server.started().clone(), server.metrics().clone());
-    let (stop, stopped) = oneshot::channel::<()>();
+    let (stop, stopped) = unbounded_channel();
     let (reload, asked) = unbounded_channel();
-    let stopped = async {
-        let _ = stopped.await;
-    };
-    let running = tokio::spawn(server.run(stopped, UnboundedReceiverStream::new(asked)));
+    let (stopped, asked) =
+        (UnboundedReceiverStream::new(stopped), UnboundedReceiverStream::new(asked));
+    let running = tokio::spawn(server.run(stopped, asked));
     let operator = fs::read_to_string(&started.operator_token_file).unwrap();
     let admin = connect(&started.admin_listen[0].to_string()).await;
     let channel = connect(&started.listen[0].to_string()).await;
@@ -115,7 +112,7 @@ async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
     // A scraper that comes late finds what was counted, and keeps nothing open.
     let text = metrics.encode(Exposition::Classic).unwrap();
     assert!(text.contains("octavia_authz_commits_total") && !text.contains("octavia_authz_keys{"));
-    assert!(Server::start(config).is_ok());
+    assert!(Server::start(config).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,6 +43,7 @@ pub struct Sidecar {
     pub admin_listen: String,
     /// Empty where it is not on.
     pub authzen_listen: String,
+    pub ops_listen: String,
     _temporary: Option<TempDir>,
 }
 
@@ -111,6 +112,9 @@ impl Sidecar {
             .arg(dir)
             .args(args)
             .env_remove("OCTAVIA_AUTHZ_DATA_DIR")
+            // Where a test gives no flag.
+            .env("OCTAVIA_AUTHZ_OPS_LISTEN", "127.0.0.1:0")
+            .env("OCTAVIA_AUTHZ_LAMEDUCK", "0s")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -133,6 +137,7 @@ impl Sidecar {
             Ok(event) => {
                 let address = |name: &str| event[name].as_str().unwrap().to_owned();
                 let authzen = event["authzen_listen"].as_str().unwrap_or_default();
+                let ops = event["ops_listen"].as_str().unwrap_or_default();
                 Ok(Self {
                     child,
                     dir: dir.to_owned(),
@@ -141,6 +146,7 @@ impl Sidecar {
                     listen: address("listen"),
                     admin_listen: address("admin_listen"),
                     authzen_listen: authzen.to_owned(),
+                    ops_listen: ops.to_owned(),
                     _temporary: None,
                 })
             }

@@ -21,6 +21,7 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
     let token = display(&started.operator_token_file);
     let (listen, admin) = (list(&started.listen), list(&started.admin_listen));
     let authzen = Some(list(&started.authzen_listen)).filter(|authzen| !authzen.is_empty());
+    let ops = Some(list(&started.ops_listen)).filter(|ops| !ops.is_empty());
     match format {
         LogFormat::Json => tracing::info!(
             data_dir,
@@ -29,6 +30,7 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             listen,
             admin_listen = admin,
             authzen_listen = authzen,
+            ops_listen = ops,
             tls = started.tls.is_some(),
             operator_token_file = token,
             policy_digest = digest,
@@ -54,6 +56,9 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             line("admin", &admin);
             if let Some(authzen) = authzen {
                 line("authzen", &authzen);
+            }
+            if let Some(ops) = ops {
+                line("probes, metrics", &ops);
             }
             if let Some(certificate) = &started.tls {
                 let tls = format!("{} until {}", certificate.subject, certificate.expires);

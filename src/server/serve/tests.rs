@@ -3,6 +3,7 @@
 use std::{os::unix::net::UnixStream as StdUnix, time::Instant};
 
 use axum::{
+    Router,
     body::Bytes,
     extract::DefaultBodyLimit,
     routing::{get, post},
@@ -11,10 +12,15 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
     sync::watch,
-    time::timeout,
+    task::JoinHandle,
 };
 
 use super::*;
+use crate::{
+    config::Limits,
+    metrics::Listeners,
+    server::{api::Protocol, body, connection::Pacing},
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longer than a test lasts.
@@ -22,17 +28,12 @@ const NEVER: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// No limit that a test does not set.
-const UNLIMITED: Limits = Limits {
-    connections: 100,
-    head: NEVER,
-    request: NEVER,
-    idle: NEVER,
-    write: NEVER,
-    body: 1 << 20,
-};
+const UNLIMITED: Limits =
+    Limits { handshake_timeout: NEVER, request_timeout: NEVER, ..Limits::DEFAULT };
 
 struct Running {
-    http: Http,
+    api: Api,
+    queue: Queue,
     task: JoinHandle<()>,
     drain: watch::Sender<Option<Duration>>,
 }
@@ -40,25 +41,50 @@ struct Running {
 impl Running {
     /// A server that says how long a body is, and tells much when it is asked to.
     fn start(limits: Limits) -> Self {
+        let pacing =
+            Pacing { head: limits.handshake_timeout, idle: NEVER, write: limits.request_timeout };
+        Self::start_paced(limits, pacing)
+    }
+
+    fn start_paced(limits: Limits, pacing: Pacing) -> Self {
         let router = Router::new()
             .route("/len", post(async |body: Bytes| body.len().to_string()))
             .route("/much", get(async || vec![b'x'; 8 << 20]))
             .layer(DefaultBodyLimit::disable());
+        let router = body::read_whole(router, limits.max_message_bytes);
+        let metrics = Listeners::default().of("test");
+        let api = Api::new("test", Protocol::Http, router, limits, metrics).paced(pacing);
         let (drain, drained) = watch::channel(None);
-        let (http, task) = Http::start_with(router, drained, limits);
-        Self { http, task, drain }
+        let (queue, accepted) = Queue::new();
+        let task = tokio::spawn(all(accepted, drained));
+        Self { api, queue, task, drain }
     }
 
     fn connect(&self) -> UnixStream {
         let (ours, theirs) = StdUnix::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        self.http.dispatch(Socket::Unix(theirs));
+        self.queue.dispatch(Socket::Unix(theirs), &self.api);
         UnixStream::from_std(ours).unwrap()
     }
 
-    async fn drained(self, within: Duration) {
+    /// Waits until there are `open` connections.
+    async fn settled(&self, open: usize) {
+        let settled = async {
+            while self.queue.open() != open {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(timeout(PATIENCE, settled).await.is_ok(), "{} are open", self.queue.open());
+    }
+
+    fn drain(&self, within: Duration) {
         self.drain.send_replace(Some(within));
+        self.api.drain();
+    }
+
+    async fn drained(self, within: Duration) {
+        self.drain(within);
         timeout(PATIENCE, self.task).await.unwrap().unwrap();
     }
 }
@@ -106,7 +132,7 @@ async fn a_connection_carries_requests_and_their_ids() {
 
 #[tokio::test]
 async fn a_client_that_says_too_little_too_slowly_is_closed() {
-    let running = Running::start(Limits { head: SHORT, ..UNLIMITED });
+    let running = Running::start(Limits { handshake_timeout: SHORT, ..UNLIMITED });
     for said in ["", "P", "POST /len HTTP/1.1\r\nhost: a\r\n"] {
         let (mut client, begun) = (running.connect(), Instant::now());
         client.write_all(said.as_bytes()).await.unwrap();
@@ -118,7 +144,7 @@ async fn a_client_that_says_too_little_too_slowly_is_closed() {
 
 #[tokio::test]
 async fn a_client_that_says_a_byte_now_and_then_is_closed() {
-    let running = Running::start(Limits { head: SHORT / 5, ..UNLIMITED });
+    let running = Running::start(Limits { handshake_timeout: SHORT / 5, ..UNLIMITED });
     let (mut read, mut write) = running.connect().into_split();
     let drip = async {
         for byte in "POST /len HTTP/1.1\r\nx: ".bytes().chain(std::iter::repeat(b'y')) {
@@ -142,7 +168,8 @@ async fn a_client_that_says_a_byte_now_and_then_is_closed() {
 
 #[tokio::test]
 async fn a_connection_may_idle_for_longer_than_a_head_may_take() {
-    let running = Running::start(Limits { head: SHORT, idle: 6 * SHORT, ..UNLIMITED });
+    let running =
+        Running::start_paced(UNLIMITED, Pacing { head: SHORT, idle: 6 * SHORT, write: NEVER });
     let (mut client, begun) = (running.connect(), Instant::now());
     client.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     answer(&mut client, 1).await;
@@ -153,7 +180,7 @@ async fn a_connection_may_idle_for_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn the_head_of_a_second_request_may_take_no_longer_than_that_of_the_first() {
-    let running = Running::start(Limits { head: SHORT, ..UNLIMITED });
+    let running = Running::start(Limits { handshake_timeout: SHORT, ..UNLIMITED });
     let mut client = running.connect();
     client.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     answer(&mut client, 1).await;
@@ -164,7 +191,7 @@ async fn the_head_of_a_second_request_may_take_no_longer_than_that_of_the_first(
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_given_up() {
-    let running = Running::start(Limits { request: SHORT, ..UNLIMITED });
+    let running = Running::start(Limits { request_timeout: SHORT, ..UNLIMITED });
     let mut client = running.connect();
     let head = b"POST /len HTTP/1.1\r\nx-request-id: slow\r\ncontent-length: 9\r\n\r\nabc";
     client.write_all(head).await.unwrap();
@@ -211,36 +238,74 @@ async fn a_head_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn a_client_that_does_not_take_its_answer_is_closed() {
-    let running = Running::start(Limits { write: SHORT, ..UNLIMITED });
+    let running =
+        Running::start_paced(UNLIMITED, Pacing { head: NEVER, idle: NEVER, write: SHORT });
     let mut client = running.connect();
     client.write_all(b"GET /much HTTP/1.1\r\n\r\n").await.unwrap();
-    let closed = async {
-        while running.http.open.load(Ordering::Relaxed) > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(timeout(PATIENCE, closed).await.is_ok());
+    running.settled(0).await;
     assert!(rest(&mut client).await.len() < 8 << 20);
     running.drained(NEVER).await;
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_closed_and_the_others_are_served() {
-    let running = Running::start(Limits { connections: 2, ..UNLIMITED });
-    let mut clients = [running.connect(), running.connect()];
+async fn one_connection_too_many_takes_the_place_of_the_idlest() {
+    let running = Running::start(Limits { max_connections: 2, ..UNLIMITED });
+    let mut used = running.connect();
+    used.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(answer(&mut used, 1).await.starts_with("HTTP/1.1 200 "));
+    // Those that have made no call go first, even if they are younger.
+    for _ in 0..50 {
+        let mut unused = running.connect();
+        running.settled(2).await;
+        let mut next = running.connect();
+        assert_eq!(rest(&mut unused).await, "");
+        next.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
+        assert!(answer(&mut next, 1).await.starts_with("HTTP/1.1 200 "));
+        drop(next);
+        running.settled(1).await;
+    }
+    used.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(answer(&mut used, 1).await.starts_with("HTTP/1.1 200 "));
+    running.drained(NEVER).await;
+}
+
+#[tokio::test]
+async fn nobody_loses_a_call_to_one_connection_too_many() {
+    let running = Running::start(Limits { max_connections: 2, ..UNLIMITED });
+    let mut working = [running.connect(), running.connect()];
+    let head = b"POST /len HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
+    for client in &mut working {
+        client.write_all(head).await.unwrap();
+        assert!(answer(client, 0).await.starts_with("HTTP/1.1 100 "));
+    }
     assert_eq!(rest(&mut running.connect()).await, "");
-    for client in &mut clients {
-        client.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
-        assert!(answer(client, 1).await.starts_with("HTTP/1.1 200 "));
+    for client in &mut working {
+        client.write_all(b"abc").await.unwrap();
+        assert!(answer(client, 1).await.ends_with("\r\n\r\n3"));
     }
-    let [one, _other] = clients;
-    drop(one);
-    while running.http.open.load(Ordering::Relaxed) > 1 {
-        tokio::task::yield_now().await;
-    }
-    let mut next = running.connect();
-    next.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
-    assert!(answer(&mut next, 1).await.starts_with("HTTP/1.1 200 "));
+    running.drained(NEVER).await;
+}
+
+#[tokio::test]
+async fn one_call_too_many_is_turned_away() {
+    let running = Running::start(Limits { max_in_flight: 1, ..UNLIMITED });
+    let mut working = running.connect();
+    let head = b"POST /len HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
+    working.write_all(head).await.unwrap();
+    assert!(answer(&mut working, 0).await.starts_with("HTTP/1.1 100 "));
+    let mut other = running.connect();
+    let head = b"POST /len HTTP/1.1\r\nx-request-id: second\r\nconnection: close\r\n\r\n";
+    other.write_all(head).await.unwrap();
+    let said = rest(&mut other).await;
+    assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+    assert!(said.contains("retry-after: 1\r\n") && said.contains("x-request-id: second"), "{said}");
+    assert!(said.contains("more than 1 calls are in flight: try again"), "{said}");
+    working.write_all(b"abc").await.unwrap();
+    assert!(answer(&mut working, 1).await.ends_with("\r\n\r\n3"));
+    // There is room again.
+    let mut other = running.connect();
+    other.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(answer(&mut other, 1).await.starts_with("HTTP/1.1 200 "));
     running.drained(NEVER).await;
 }
 
@@ -256,7 +321,7 @@ async fn a_drain_lets_be_answered_what_is_in_flight_and_closes_the_rest() {
     working.write_all(head).await.unwrap();
     // Now it is in flight.
     assert!(answer(&mut working, 0).await.starts_with("HTTP/1.1 100 "));
-    running.drain.send_replace(Some(NEVER));
+    running.drain(NEVER);
     assert_eq!(rest(&mut idle).await, "");
     assert_eq!(rest(&mut silent).await, "");
     working.write_all(b"abc").await.unwrap();

@@ -1,0 +1,195 @@
+//! An API: what answers its calls, and what its clients have taken of it.
+//!
+//! INVARIANT: every connection and every call of an API is counted here, from its
+//! beginning to its end, and what is over a limit gets an answer that says so.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto::Builder,
+};
+
+use super::{
+    connection::Pacing,
+    connections::{Connections, Ended, Place},
+    limits,
+};
+use crate::{config::Limits, metrics::ListenerMetrics, telemetry::OncePerSecond};
+
+/// Which HTTP a listener speaks.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/2 alone: gRPC.
+    Grpc,
+    /// HTTP/1.1, and HTTP/2 for who begins with it.
+    Http,
+}
+
+/// An API. Clones are the same.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    name: &'static str,
+    protocol: Protocol,
+    router: Router,
+    http: Builder<TokioExecutor>,
+    limits: Limits,
+    pacing: Pacing,
+    connections: Connections,
+    waiting: AtomicUsize,
+    metrics: ListenerMetrics,
+    refused: OncePerSecond,
+    shed: OncePerSecond,
+}
+
+/// A call that waits for its answer; counted until this is dropped.
+pub(super) struct Waiting(Api);
+
+impl Api {
+    /// The API `name`, answered by `router`, within `limits`.
+    pub fn new(
+        name: &'static str,
+        protocol: Protocol,
+        router: Router,
+        limits: Limits,
+        metrics: ListenerMetrics,
+    ) -> Self {
+        let pacing = Pacing {
+            head: limits.handshake_timeout,
+            idle: limits::IDLE_TIMEOUT,
+            write: limits.request_timeout,
+        };
+        Self(Arc::new(Inner {
+            name,
+            protocol,
+            router,
+            http: http(protocol, &limits),
+            limits,
+            pacing,
+            connections: Connections::new(limits.max_connections),
+            waiting: AtomicUsize::new(0),
+            metrics,
+            refused: OncePerSecond::default(),
+            shed: OncePerSecond::default(),
+        }))
+    }
+
+    /// A place for one more connection; `None` when there are too many, and none of them is idle.
+    pub(super) fn admit(&self) -> Option<(Place, Ended)> {
+        let place = self.0.connections.admit(&self.0.metrics);
+        if place.is_none() {
+            self.0.metrics.refused();
+            if let Some(unlogged) = self.0.refused.admit() {
+                tracing::warn!(
+                    api = self.0.name,
+                    max_connections = self.0.limits.max_connections,
+                    unlogged,
+                    "a connection was closed: there are too many"
+                );
+            }
+        }
+        place
+    }
+
+    /// One more call; `None` when too many wait already.
+    pub(super) fn begin(&self) -> Option<Waiting> {
+        // From here on it is taken back when it is dropped.
+        let waiting = Waiting(self.clone());
+        if self.0.waiting.fetch_add(1, Ordering::Relaxed) < self.0.limits.max_in_flight {
+            return Some(waiting);
+        }
+        self.0.metrics.shed();
+        if let Some(unlogged) = self.0.shed.admit() {
+            tracing::warn!(
+                api = self.0.name,
+                max_in_flight = self.0.limits.max_in_flight,
+                unlogged,
+                "a call was turned away: too many are in flight"
+            );
+        }
+        None
+    }
+
+    /// Has every connection end once its calls are answered, and those to come.
+    pub(super) fn drain(&self) {
+        self.0.connections.drain();
+    }
+
+    /// A connection ended before a call could be made on it.
+    pub(super) fn handshake_failed(&self) {
+        self.0.metrics.refused();
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.0.protocol
+    }
+
+    pub(super) fn router(&self) -> &Router {
+        &self.0.router
+    }
+
+    pub(super) fn http(&self) -> &Builder<TokioExecutor> {
+        &self.0.http
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(super) fn pacing(&self) -> Pacing {
+        self.0.pacing
+    }
+
+    #[cfg(test)]
+    pub(super) fn paced(self, pacing: Pacing) -> Self {
+        let inner = Arc::into_inner(self.0).expect("nobody has it yet");
+        Self(Arc::new(Inner { pacing, ..inner }))
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.0.connections
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How connections are served. hyper and h2 have no limit, or a generous one, for most of it.
+fn http(protocol: Protocol, limits: &Limits) -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_header_list_size(limits.max_header_bytes)
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .keep_alive_interval(Some(limits::KEEPALIVE))
+        .keep_alive_timeout(limits::KEEPALIVE_TIMEOUT);
+    // hyper wants 8 KiB at least.
+    let buffer = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX).max(8 << 10);
+    http.http1()
+        .timer(TokioTimer::new())
+        // The stream has a time-out of its own, which knows of idle connections, too.
+        .header_read_timeout(None::<Duration>)
+        .max_buf_size(buffer);
+    match protocol {
+        Protocol::Grpc => http.http2_only(),
+        Protocol::Http => http,
+    }
+}

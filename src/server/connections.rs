@@ -1,0 +1,262 @@
+//! The open connections of an API: how many, how idle, and how one is told to end.
+//!
+//! INVARIANT: there are never more than a tenth over the limit, and those over it are ending.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
+use crate::metrics::{Connected, ListenerMetrics};
+
+/// Those of one API. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Connections(Arc<Inner>);
+
+struct Inner {
+    max: usize,
+    epoch: Instant,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u64, Entry>,
+    next: u64,
+    draining: bool,
+}
+
+struct Entry {
+    activity: Arc<Activity>,
+    /// Gone when it was told already.
+    end: Option<oneshot::Sender<End>>,
+    /// The certificates that the client has shown.
+    chain: Option<Vec<CertificateDer<'static>>>,
+}
+
+/// Why a connection has to end.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The sidecar stops.
+    Drain,
+    /// It makes room for another.
+    Evicted,
+    /// Its client's CA is gone.
+    Distrusted,
+}
+
+/// A connection's place in the table; free when this is dropped.
+pub(super) struct Place {
+    connections: Connections,
+    id: u64,
+    activity: Arc<Activity>,
+    _connected: Connected,
+}
+
+/// Tells a connection that it has to end.
+pub(super) struct Ended(Option<oneshot::Receiver<End>>);
+
+/// What is done on a connection.
+pub(super) struct Activity {
+    epoch: Instant,
+    in_flight: AtomicU32,
+    /// Another number whenever a call begins or ends.
+    turn: AtomicU64,
+    /// When the last call ended, in milliseconds since the epoch; 0 before.
+    last_used: AtomicU64,
+    opened: u64,
+    greeted: AtomicBool,
+}
+
+/// A call, until its answer is sent or given up.
+pub(super) struct InFlight(Arc<Activity>);
+
+impl Connections {
+    pub(super) fn new(max: usize) -> Self {
+        Self(Arc::new(Inner { max, epoch: Instant::now(), table: Mutex::default() }))
+    }
+
+    /// A place for one more. Where there is none the idlest are told to end: those that have made
+    /// no call first, the oldest of them first.
+    pub(super) fn admit(&self, metrics: &ListenerMetrics) -> Option<(Place, Ended)> {
+        let max = self.0.max;
+        let mut table = self.table();
+        if table.open.len() >= max {
+            let evicted = table.evict(max / 100 + 1);
+            if evicted == 0 || table.open.len() >= max.saturating_add(max / 10 + 1) {
+                return None;
+            }
+        }
+        let activity = Arc::new(Activity::new(self.0.epoch));
+        let (end, told) = oneshot::channel();
+        let id = table.next;
+        table.next = id.wrapping_add(1);
+        if table.draining {
+            // The receiver is there: it cannot fail.
+            let _ = end.send(End::Drain);
+        } else {
+            let entry = Entry { activity: Arc::clone(&activity), end: Some(end), chain: None };
+            table.open.insert(id, entry);
+        }
+        drop(table);
+        let connections = self.clone();
+        let connected = metrics.connected();
+        let place = Place { connections, id, activity, _connected: connected };
+        Some((place, Ended(Some(told))))
+    }
+
+    /// Tells all to end, and those to come.
+    pub(super) fn drain(&self) {
+        let mut table = self.table();
+        table.draining = true;
+        for entry in table.open.values_mut() {
+            entry.tell(End::Drain);
+        }
+    }
+
+    /// Tells those to end whose client has shown certificates, or none, that `admits` does not
+    /// let in.
+    pub(super) fn end_distrusted(&self, admits: impl Fn(&[CertificateDer<'static>]) -> bool) {
+        for entry in self.table().open.values_mut() {
+            if entry.chain.as_ref().is_some_and(|chain| !admits(chain)) {
+                entry.tell(End::Distrusted);
+            }
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Tells the `count` idlest to end, or as many as are idle. Says how many that are.
+    fn evict(&mut self, count: usize) -> usize {
+        let idle = self.open.iter().filter(|(_, entry)| entry.end.is_some());
+        let mut idle: Vec<_> =
+            idle.filter_map(|(id, entry)| Some((entry.activity.idle_since()?, *id))).collect();
+        if let Some(last) = count.checked_sub(1)
+            && last < idle.len()
+        {
+            idle.select_nth_unstable(last);
+            idle.truncate(count);
+        }
+        for (_, id) in &idle {
+            if let Some(entry) = self.open.get_mut(id) {
+                entry.tell(End::Evicted);
+            }
+        }
+        idle.len()
+    }
+}
+
+impl Entry {
+    fn tell(&mut self, end: End) {
+        if let Some(told) = self.end.take() {
+            // One that ends by itself does not listen.
+            let _ = told.send(end);
+        }
+    }
+}
+
+impl Place {
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// The client has shown `chain`.
+    pub(super) fn shown(&self, chain: Vec<CertificateDer<'static>>) {
+        if let Some(entry) = self.connections.table().open.get_mut(&self.id) {
+            entry.chain = Some(chain);
+        }
+    }
+}
+
+impl Ended {
+    /// Why the connection has to end, once it has to, and never again.
+    pub(super) async fn why(&mut self) -> End {
+        if let Some(told) = &mut self.0 {
+            let end = told.await;
+            self.0 = None;
+            if let Ok(end) = end {
+                return end;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.connections.table().open.remove(&self.id);
+    }
+}
+
+impl Activity {
+    fn new(epoch: Instant) -> Self {
+        let activity = Self {
+            epoch,
+            in_flight: AtomicU32::new(0),
+            turn: AtomicU64::new(0),
+            last_used: AtomicU64::new(0),
+            opened: 0,
+            greeted: AtomicBool::new(false),
+        };
+        Self { opened: activity.now(), ..activity }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.turn.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Whether a call is in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Another number whenever a call begins or ends; 0 before the first.
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// The client has begun to speak HTTP.
+    pub(super) fn greet(&self) {
+        self.greeted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_greeted(&self) -> bool {
+        self.greeted.load(Ordering::Relaxed)
+    }
+
+    /// Since when nothing is done: whether there was a call, and when that was; `None` while
+    /// there is one.
+    fn idle_since(&self) -> Option<(bool, u64)> {
+        let last_used = self.last_used.load(Ordering::Relaxed);
+        let since = if last_used == 0 { self.opened } else { last_used };
+        (!self.is_busy()).then_some((last_used != 0, since))
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let activity = &self.0;
+        activity.turn.fetch_add(1, Ordering::Relaxed);
+        if activity.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
+            activity.last_used.store(activity.now(), Ordering::Relaxed);
+        }
+    }
+}

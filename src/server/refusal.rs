@@ -1,0 +1,43 @@
+//! What a client hears whose call was not looked at, in its own protocol.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use tonic::Status;
+
+/// Too many calls are in flight.
+pub(super) fn too_many(is_grpc: bool, max: usize) -> Response<Body> {
+    let message = format!("more than {max} calls are in flight: try again in a moment");
+    if is_grpc {
+        return Status::resource_exhausted(message).into_http();
+    }
+    let mut response = http(StatusCode::SERVICE_UNAVAILABLE, &message);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// A call took longer than `timeout`.
+pub(super) fn too_late(is_grpc: bool, timeout: Duration) -> Response<Body> {
+    let message = format!(
+        "the request did not arrive, or was not answered, within {timeout:?}: send it anew"
+    );
+    if is_grpc {
+        Status::deadline_exceeded(message).into_http()
+    } else {
+        http(StatusCode::REQUEST_TIMEOUT, &message)
+    }
+}
+
+/// A refusal over plain HTTP.
+pub(super) fn http(status: StatusCode, message: &str) -> Response<Body> {
+    let error = serde_json::json!({ "error": { "status": status.as_u16(), "message": message } });
+    let mut response = Response::new(Body::from(error.to_string()));
+    *response.status_mut() = status;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
