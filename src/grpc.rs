@@ -15,7 +15,7 @@ mod ext_authz;
 mod import;
 mod maintenance;
 mod peer;
-mod refused;
+mod sign_in;
 
 pub(crate) use self::convert::reason_name;
 pub use self::{
@@ -28,5 +28,5 @@ pub use self::{
     ext_authz::{ExtAuthz, ExtAuthzServer},
     maintenance::Maintenance,
     peer::{Credentials, Peer},
-    refused::LogRefused,
+    sign_in::GuardSignIns,
 };

@@ -25,6 +25,7 @@
 //! | `dir_size` | how long the files in a directory are |
 //! | `printable` | which characters people cannot see |
 //! | [`metrics`] | what the sidecar tells Prometheus; counts on the way of a request without a lock |
+//! | [`sign_ins`] | how often a source may fail to sign in |
 //! | [`operator`] | the operator token |
 //! | [`telemetry`] | what the sidecar says while it runs |
 //! | [`pb`] | generated types: the wire's and the stored ones |
@@ -89,6 +90,7 @@ mod printable;
 pub mod record;
 pub mod resolved_key;
 pub mod server;
+pub mod sign_ins;
 mod sled_dir;
 pub mod store;
 pub mod telemetry;

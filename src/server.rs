@@ -52,9 +52,10 @@ use crate::{
     authzen,
     clock::Clock,
     config::{Address, Config},
-    grpc::{Admin, Audit, Maintenance},
+    grpc::{Admin, Audit, GuardSignIns, Maintenance},
     keyring::Keyring,
     metrics::Metrics,
+    sign_ins::SignIns,
     store::{Recovery, Store as _},
     tls::{Certificate, Reloader},
 };
@@ -153,7 +154,10 @@ impl Server {
         let key_headers = config.key_headers.clone();
         let router = routes::authorization(Arc::clone(authorizer), key_headers, health, &limits)?;
         let authorization = bind("authorization", &config.listen, Protocol::Grpc, router)?;
-        let router = routes::admin(admin, maintenance, audit, health, handles.admin.clone())?;
+        let sign_ins = Arc::new(SignIns::new(config.limits.max_failed_sign_ins));
+        let guard = GuardSignIns::new(sign_ins, handles.sign_ins_failed.clone());
+        let calls = handles.admin.clone();
+        let router = routes::admin(admin, maintenance, audit, health, calls, guard)?;
         let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
         let router = authzen::router(Arc::clone(authorizer));
         let router = body::read_whole(router, limits.max_message_bytes);

@@ -1,6 +1,6 @@
 //! How much clients may take of a sidecar.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 /// The limits of each API. Every flag of `serve` that is a limit is one of these.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Limits {
     pub max_header_bytes: u32,
     /// The largest message, or body, in bytes.
     pub max_message_bytes: usize,
+    /// Sign-ins to the admin API that may fail in a minute, for each source.
+    pub max_failed_sign_ins: NonZeroU32,
     /// A client has made its TLS handshake, and begun to speak HTTP, within this.
     pub handshake_timeout: Duration,
     /// A call has arrived and is answered within this; of a stream, the head of the answer.
@@ -29,6 +31,7 @@ impl Limits {
         max_streams: 128,
         max_header_bytes: 16 << 10,
         max_message_bytes: 1 << 20,
+        max_failed_sign_ins: NonZeroU32::new(20).unwrap(),
         handshake_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),
     };

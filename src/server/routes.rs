@@ -11,7 +11,7 @@ use crate::{
     config::Limits,
     gateway::{Gateway, KeyHeaders},
     grpc::{
-        Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, LogRefused, Maintenance,
+        Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, GuardSignIns, Maintenance,
     },
     metrics::AdminCalls,
     pb::{
@@ -64,6 +64,7 @@ pub(super) fn admin(
     audit: Audit,
     health: &Health,
     calls: AdminCalls,
+    guard: GuardSignIns,
 ) -> Result<Router, ServerError> {
     let max = limits::MAX_ADMIN_MESSAGE;
     let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
@@ -76,7 +77,7 @@ pub(super) fn admin(
         .add_service(audit)
         .add_service(health.service());
     let routes = with_reflection(routes, &ADMIN)?;
-    Ok(routes.layer(LogRefused::default()).layer(CountCalls::new(calls)))
+    Ok(routes.layer(guard).layer(CountCalls::new(calls)))
 }
 
 /// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.

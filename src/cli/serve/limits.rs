@@ -1,6 +1,6 @@
 //! The limits as flags.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::{cli::time, config::Limits};
 
@@ -60,6 +60,16 @@ pub struct LimitArgs {
     )]
     pub max_message_bytes: u64,
 
+    /// Let a source, which is an address or a user on a Unix socket, fail N times a minute to sign in
+    /// to the admin API; then its credentials are not looked at for a while
+    #[arg(
+        long,
+        value_name = "N",
+        env = "OCTAVIA_AUTHZ_MAX_FAILED_SIGN_INS",
+        default_value_t = Limits::DEFAULT.max_failed_sign_ins
+    )]
+    pub max_failed_sign_ins: NonZeroU32,
+
     /// Close a connection that has not made its TLS handshake, and then not begun to speak HTTP,
     /// within DURATION
     #[arg(
@@ -93,6 +103,7 @@ impl LimitArgs {
             max_streams: self.max_streams,
             max_header_bytes: self.max_header_bytes,
             max_message_bytes: size(self.max_message_bytes),
+            max_failed_sign_ins: self.max_failed_sign_ins,
             handshake_timeout: self.handshake_timeout,
             request_timeout: self.request_timeout,
         }

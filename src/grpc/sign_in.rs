@@ -1,0 +1,125 @@
+//! Stands before the admin API: a source that failed to sign in too often is not listened to, and
+//! what failed is logged; nobody without a credential can make the sidecar write, so it is not in
+//! the audit log.
+//!
+//! INVARIANT: at most one line a second, with the number of those before it that got
+//! none. A line holds the peer and the reason that the caller was told, nothing that
+//! the caller sent.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+use tower::{Layer, Service};
+
+use super::Peer;
+use crate::{
+    metrics::Count,
+    sign_ins::{SignIns, Source},
+    telemetry::OncePerSecond,
+};
+
+/// Puts it before services. Clones share the limit.
+#[derive(Clone, Debug)]
+pub struct GuardSignIns(Arc<Guard>);
+
+#[derive(Debug)]
+struct Guard {
+    sign_ins: Arc<SignIns>,
+    failed: Count,
+    log: OncePerSecond,
+}
+
+/// A service that is guarded.
+#[derive(Clone, Debug)]
+pub struct Guarded<S> {
+    inner: S,
+    guard: GuardSignIns,
+}
+
+impl GuardSignIns {
+    /// Asks `sign_ins` who may try, and counts in `failed`.
+    pub fn new(sign_ins: Arc<SignIns>, failed: Count) -> Self {
+        Self(Arc::new(Guard { sign_ins, failed, log: OncePerSecond::default() }))
+    }
+
+    /// Whoever is refused gets an answer that is headers only.
+    fn look_at(&self, answer: &HeaderMap, peer: Option<&Peer>, tried: bool) {
+        let Some(status) = Status::from_header_map(answer) else { return };
+        if status.code() != Code::Unauthenticated {
+            return;
+        }
+        let Guard { sign_ins, failed, log } = &*self.0;
+        failed.add();
+        // Who sends no credential guesses none.
+        if tried {
+            sign_ins.failed(source(peer));
+        }
+        if let Some(unlogged) = log.admit() {
+            let peer = peer.map(ToString::to_string).unwrap_or_default();
+            let reason = status.message();
+            tracing::warn!(peer, reason, unlogged, "an admin call was not authenticated");
+        }
+    }
+}
+
+fn source(peer: Option<&Peer>) -> Source {
+    match peer {
+        Some(Peer::Tcp(address) | Peer::Tls(address, _)) => Source::of(address.ip()),
+        Some(Peer::Unix(Some(process))) => Source::User(process.uid),
+        Some(Peer::Unix(None)) | None => Source::Unknown,
+    }
+}
+
+fn refusal(wait: Duration) -> Response<Body> {
+    let seconds = wait.as_secs().saturating_add(1);
+    let message = format!(
+        "too many sign-ins from here have failed, and for the next {seconds} s none is looked at; \
+         mend the credential of whoever tries"
+    );
+    let details = ErrorDetails::with_retry_info(Some(wait));
+    Status::with_error_details(Code::ResourceExhausted, message, details).into_http()
+}
+
+impl<S> Layer<S> for GuardSignIns {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded { inner, guard: self.clone() }
+    }
+}
+
+impl<S, A> Service<Request<A>> for Guarded<S>
+where
+    S: Service<Request<A>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<A>) -> Self::Future {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let tried = request.headers().contains_key(AUTHORIZATION);
+        if tried && let Some(wait) = self.guard.0.sign_ins.refused(source(peer.as_ref())) {
+            return Box::pin(async move { Ok(refusal(wait)) });
+        }
+        let (answer, guard) = (self.inner.call(request), self.guard.clone());
+        Box::pin(async move {
+            let answer = answer.await?;
+            guard.look_at(answer.headers(), peer.as_ref(), tried);
+            Ok(answer)
+        })
+    }
+}

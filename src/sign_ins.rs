@@ -1,0 +1,143 @@
+//! How often a source may fail to sign in, for whatever takes a credential from people and tools.
+//!
+//! INVARIANT: only failures count. A source that has failed too often is not listened to until it
+//! may fail once more: its credentials are not looked at, the right one neither. Everybody else is
+//! served. What is kept is bounded by who failed in the last minute.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+
+/// Where a sign-in comes from.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// An address; of IPv6 the network of 64 bits that one subscriber has.
+    Address(IpAddr),
+    /// A user of this machine, over a Unix socket.
+    User(u32),
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Counts sign-ins that failed.
+#[derive(Debug)]
+pub struct SignIns {
+    limiter: DefaultKeyedRateLimiter<Source>,
+    /// Until when a source is not listened to.
+    refused: Mutex<HashMap<Source, Instant>>,
+    /// How many these are: nobody waits for the lock while there are none.
+    refused_len: AtomicUsize,
+    failures: AtomicU64,
+}
+
+/// After so many failures those are forgotten that are long ago.
+const SWEEP: u64 = 1024;
+
+impl Source {
+    /// The source at `address`.
+    pub fn of(address: IpAddr) -> Self {
+        const NETWORK: u128 = !0 << 64;
+        Self::Address(match address {
+            IpAddr::V6(address) => match address.to_ipv4_mapped() {
+                Some(mapped) => mapped.into(),
+                None => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+            },
+            address @ IpAddr::V4(_) => address,
+        })
+    }
+}
+
+impl SignIns {
+    /// A source may fail `per_minute` times at once, and as often in every minute.
+    pub fn new(per_minute: NonZeroU32) -> Self {
+        Self {
+            limiter: RateLimiter::keyed(Quota::per_minute(per_minute)),
+            refused: Mutex::default(),
+            refused_len: AtomicUsize::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// For how long `source` is not listened to, if it is not.
+    pub fn refused(&self, source: Source) -> Option<Duration> {
+        if self.refused_len.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let until = self.table().get(&source).copied()?;
+        until.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    /// `source` has failed to sign in.
+    pub fn failed(&self, source: Source) {
+        if self.failures.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            self.limiter.retain_recent();
+        }
+        // One of its failures is used up now; whether there is another shows when it comes.
+        let Err(spent) = self.limiter.check_key(&source) else { return };
+        let now = Instant::now();
+        let wait = spent.wait_time_from(self.limiter.clock().now());
+        let mut table = self.table();
+        table.retain(|_, until| *until > now);
+        table.insert(source, now + wait);
+        self.refused_len.store(table.len(), Ordering::Relaxed);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<Source, Instant>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_source_that_fails_too_often_is_refused_and_others_are_not() {
+        let sign_ins = SignIns::new(NonZeroU32::new(5).unwrap());
+        let guesser = source("192.0.2.1");
+        for _ in 0..5 {
+            assert_eq!(sign_ins.refused(guesser), None);
+            sign_ins.failed(guesser);
+        }
+        sign_ins.failed(guesser);
+        let wait = sign_ins.refused(guesser).unwrap();
+        assert!(wait > Duration::from_secs(9) && wait <= Duration::from_secs(12), "{wait:?}");
+        for other in [source("192.0.2.2"), source("2001:db8::1"), Source::User(7), Source::Unknown]
+        {
+            assert_eq!(sign_ins.refused(other), None);
+        }
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source_and_a_mapped_address_is_its_own() {
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:2"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+        assert_ne!(source("::ffff:192.0.2.1"), source("::ffff:192.0.2.2"));
+    }
+
+    #[test]
+    fn what_is_kept_of_many_sources_is_bounded_by_time_not_by_sources() {
+        let sign_ins = SignIns::new(NonZeroU32::MAX);
+        for number in 0..20 * u32::try_from(SWEEP).unwrap() {
+            sign_ins.failed(Source::User(number));
+        }
+        // At this quota a failure is made good within nanoseconds.
+        assert!(sign_ins.limiter.len() <= 2 * usize::try_from(SWEEP).unwrap());
+        assert_eq!(sign_ins.refused_len.load(Ordering::Relaxed), 0);
+    }
+}
