@@ -2,7 +2,7 @@
 //! errors, and the same decisions as over gRPC.
 
 mod bad_input;
-mod client;
+pub mod client;
 mod connections;
 mod discovery;
 mod evaluations;
@@ -23,7 +23,7 @@ fn start() -> Sidecar {
 }
 
 /// The members of an evaluation without attributes.
-fn question(key: &str, action: &str) -> Value {
+pub fn question(key: &str, action: &str) -> Value {
     json!({
         "subject": { "type": "api_key", "id": key },
         "action": { "name": action },

@@ -3,7 +3,7 @@
 //! `OCTAVIA_TEST_KILLS` (50) is how often it is killed, `OCTAVIA_TEST_SEED` makes
 //! the choices of a run again: not its timing, which is the machine's.
 
-mod syscalls;
+pub mod syscalls;
 
 use std::{
     collections::BTreeSet,

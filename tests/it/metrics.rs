@@ -276,7 +276,7 @@ async fn counts_go_on_under_a_policy_that_was_read_anew() {
 }
 
 /// A checker must take `text`, and say nothing.
-fn check(command: &mut process::Command, text: &str) {
+pub fn check(command: &mut process::Command, text: &str) {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut checker = piped.spawn().unwrap();
     checker.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();

@@ -1,10 +1,11 @@
 //! A real sidecar on free ports, and clients for it.
 
+mod starting;
+
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    process::{Child, Command, ExitStatus},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -26,6 +27,8 @@ use tonic::{
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
+
+pub use self::starting::Starting;
 
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -94,74 +97,11 @@ impl Sidecar {
 
     /// The same, by a command that runs the program (`strace …`).
     pub fn try_spawn(
-        mut command: Command,
+        command: Command,
         dir: &Path,
         args: &[&str],
     ) -> Result<Self, (ExitStatus, String)> {
-        let mut child = command
-            .arg("serve")
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--admin-listen",
-                "127.0.0.1:0",
-                "--log-format",
-                "json",
-            ])
-            .arg("--data-dir")
-            .arg(dir)
-            .args(args)
-            .env_remove("OCTAVIA_AUTHZ_DATA_DIR")
-            // Where a test gives no flag.
-            .env("OCTAVIA_AUTHZ_OPS_LISTEN", "127.0.0.1:0")
-            .env("OCTAVIA_AUTHZ_LAMEDUCK", "0s")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (serving, started) = mpsc::channel();
-        let (stderr, lines) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        let reader = thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                lines.lock().unwrap().push_str(&format!("{line}\n"));
-                if let Ok(event) = serde_json::from_str::<serde_json::Value>(&line)
-                    && event["message"] == "serving"
-                {
-                    let _ = serving.send(event);
-                }
-            }
-        });
-        match started.recv_timeout(PATIENCE) {
-            Ok(event) => {
-                let address = |name: &str| event[name].as_str().unwrap().to_owned();
-                let authzen = event["authzen_listen"].as_str().unwrap_or_default();
-                let ops = event["ops_listen"].as_str().unwrap_or_default();
-                Ok(Self {
-                    child,
-                    dir: dir.to_owned(),
-                    log,
-                    reader: Some(reader),
-                    listen: address("listen"),
-                    admin_listen: address("admin_listen"),
-                    authzen_listen: authzen.to_owned(),
-                    ops_listen: ops.to_owned(),
-                    _temporary: None,
-                })
-            }
-            // Its standard error has ended: so has it.
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                let status = child.wait().unwrap();
-                reader.join().unwrap();
-                let log = log.lock().unwrap().clone();
-                Err((status, log))
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                child.kill().unwrap();
-                panic!("not serving after {PATIENCE:?}: {}", log.lock().unwrap());
-            }
-        }
+        Starting::spawn(command, dir, args).serving()
     }
 
     /// The data directory.

@@ -54,6 +54,17 @@ impl Client {
 
     /// The next answer.
     pub fn receive(&mut self) -> Answer {
+        let mut answer = self.receive_head();
+        if answer.status >= 200 {
+            let len = answer.header("content-length").unwrap().parse().unwrap();
+            answer.body.resize(len, 0);
+            self.0.read_exact(&mut answer.body).unwrap();
+        }
+        answer
+    }
+
+    /// The next answer, which has no body whatever its head says.
+    pub fn receive_head(&mut self) -> Answer {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -70,13 +81,7 @@ impl Client {
             (name.to_ascii_lowercase(), value.to_owned())
         };
         let headers = lines[1..].iter().map(header).collect();
-        let mut answer = Answer { status, headers, body: Vec::new() };
-        if status >= 200 {
-            let len = answer.header("content-length").unwrap().parse().unwrap();
-            answer.body.resize(len, 0);
-            self.0.read_exact(&mut answer.body).unwrap();
-        }
-        answer
+        Answer { status, headers, body: Vec::new() }
     }
 
     /// Sends a request and gives the answer.
@@ -95,6 +100,18 @@ impl Client {
         self.send(head);
         self.send(body);
         self.receive()
+    }
+
+    /// The status of a POST, whose answer may be all that still comes.
+    pub fn try_ask(&mut self, path: &str, headers: &[(&str, &str)], body: &str) -> u16 {
+        let mut head = format!("POST {path} HTTP/1.1\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        self.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()));
+        let rest = self.rest();
+        let said = String::from_utf8_lossy(&rest);
+        said.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
     /// Posts JSON.
@@ -124,6 +141,10 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.body).unwrap()
     }
 
     pub fn json(&self) -> Value {

@@ -12,7 +12,7 @@ use super::{Keys, Pid, Signal, kill_process, list};
 use crate::sidecar::{PATIENCE, PROGRAM, Sidecar};
 
 /// A sidecar below strace. No process is left when it is dropped.
-struct Traced {
+pub struct Traced {
     sidecar: Option<Sidecar>,
     program: Pid,
 }
@@ -28,10 +28,15 @@ struct Call {
 
 impl Traced {
     /// Starts one, or says how it ended.
-    fn start(dir: &Path, strace: &[&str]) -> Result<Self, String> {
+    pub fn start(dir: &Path, strace: &[&str]) -> Result<Self, String> {
+        Self::start_with(dir, strace, &[])
+    }
+
+    /// The same with more arguments for the program.
+    pub fn start_with(dir: &Path, strace: &[&str], args: &[&str]) -> Result<Self, String> {
         let mut command = Command::new("strace");
         command.args(["-f", "-qq"]).args(strace).arg(PROGRAM);
-        let sidecar = Sidecar::try_spawn(command, dir, &[])
+        let sidecar = Sidecar::try_spawn(command, dir, args)
             .map_err(|(status, log)| format!("{status}: {log}"))?;
         let strace = sidecar.pid();
         let children = fs::read_to_string(format!("/proc/{strace}/task/{strace}/children"));
@@ -39,18 +44,23 @@ impl Traced {
         Ok(Self { sidecar: Some(sidecar), program: Pid::from_raw(program).unwrap() })
     }
 
-    fn sidecar(&self) -> &Sidecar {
+    pub fn sidecar(&self) -> &Sidecar {
         self.sidecar.as_ref().unwrap()
+    }
+
+    /// SIGTERM to the program, without waiting.
+    pub fn terminate(&self) {
+        kill_process(self.program, Signal::TERM).unwrap();
     }
 
     /// SIGTERM to the program, and its exit code.
     async fn stop(mut self) -> Option<i32> {
-        kill_process(self.program, Signal::TERM).unwrap();
+        self.terminate();
         self.sidecar.take().unwrap().wait().await.code()
     }
 
     /// The exit code of a program that ends by itself.
-    async fn wait(mut self) -> Option<i32> {
+    pub async fn wait(mut self) -> Option<i32> {
         self.sidecar.take().unwrap().wait().await.code()
     }
 }
@@ -104,7 +114,7 @@ impl Call {
 }
 
 /// Sets the description of a key.
-async fn describe(client: &mut Keys, id: &str, text: &str) -> Result<(), Status> {
+pub async fn describe(client: &mut Keys, id: &str, text: &str) -> Result<(), Status> {
     let request = UpdateApiKeyRequest {
         id: id.to_owned(),
         update_mask: Some(prost_types::FieldMask { paths: vec!["description".to_owned()] }),
@@ -122,7 +132,7 @@ async fn description(sidecar: &Sidecar) -> String {
 }
 
 /// A directory with one key, and the key's id.
-async fn dir_with_key() -> (TempDir, String) {
+pub async fn dir_with_key() -> (TempDir, String) {
     let dir = TempDir::new().unwrap();
     let sidecar = Sidecar::start_on(dir.path(), &[]);
     let (key, _) = sidecar.create("writer").await;
@@ -131,7 +141,7 @@ async fn dir_with_key() -> (TempDir, String) {
 }
 
 /// The only segment of the journal in `dir`.
-fn segment(dir: &Path) -> String {
+pub fn segment(dir: &Path) -> String {
     dir.canonicalize().unwrap().join("journal/00000000000000000001.journal").display().to_string()
 }
 

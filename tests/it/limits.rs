@@ -1,0 +1,7 @@
+//! The limits of `serve` as clients meet them.
+
+mod head;
+mod in_flight;
+mod sizes;
+mod times;
+mod wrong;

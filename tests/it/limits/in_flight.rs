@@ -1,0 +1,134 @@
+//! How many calls there may be: on a connection, and waiting for an answer.
+
+use octavia_authz::pb::v1::{AuthorizeRequest, AuthorizeResponse};
+use prost::Message as _;
+use tonic::Code;
+
+use crate::{
+    authzen::{self, client::Client},
+    held::Connection,
+    ops::{get, value},
+    raw,
+    sidecar::{PATIENCE, Sidecar, wait_until},
+};
+
+const EVALUATION: &str = "/access/v1/evaluation";
+
+fn question(key: &str) -> AuthorizeRequest {
+    AuthorizeRequest { key: key.into(), action: "articles.create".into(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_connection_carries_as_many_calls_as_max_streams_says() {
+    let args = ["--max-streams", "7", "--authzen-listen", "127.0.0.1:0"];
+    let sidecar = Sidecar::start_with(&args);
+    let addresses = [&sidecar.listen, &sidecar.admin_listen, &sidecar.authzen_listen];
+    for address in addresses.into_iter().chain([&sidecar.ops_listen]) {
+        let connection = Connection::to(address).await;
+        let started = std::time::Instant::now();
+        while connection.max_streams() != 7 {
+            assert!(started.elapsed() < PATIENCE, "{} at {address}", connection.max_streams());
+            tokio::task::yield_now().await;
+        }
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn one_call_more_than_max_in_flight_is_turned_away_until_there_is_room() {
+    let args = ["--max-in-flight", "1", "--authzen-listen", "127.0.0.1:0"];
+    let sidecar = Sidecar::start_with(&args);
+    let (_, text) = sidecar.create("writer").await;
+    let mut connection = Connection::to(&sidecar.listen).await;
+    let held = connection.begin(raw::AUTHORIZE, &[]).await;
+    let message = question(&text).encode_to_vec();
+    for path in [raw::AUTHORIZE, raw::BATCH, "/grpc.health.v1.Health/Check"] {
+        for connection in [&mut connection, &mut Connection::to(&sidecar.listen).await] {
+            let answer = connection.begin(path, &[]).await.finish(&message).await;
+            assert_eq!(answer.code(), Code::ResourceExhausted, "{path}");
+            assert_eq!(answer.message(), "more than 1 calls are in flight: try again in a moment");
+        }
+    }
+    // Each API has its own room, and probes are answered.
+    sidecar.create("writer").await;
+    assert_eq!(get(&sidecar.ops_listen, "/readyz").status, 200);
+    let shed = |name: &str| {
+        let series = format!("octavia_authz_requests_shed_total{{listener=\"{name}\"}}");
+        value(&sidecar.ops_listen, &series)
+    };
+    assert_eq!((shed("authorization"), shed("admin")), (Some(6.0), Some(0.0)));
+
+    assert!(held.finish(&message).await.decoded::<AuthorizeResponse>().allowed);
+    for _ in 0..20 {
+        let next = connection.begin(raw::AUTHORIZE, &[]).await.finish(&message).await;
+        assert!(next.decoded::<AuthorizeResponse>().allowed);
+    }
+    assert_eq!(shed("authorization"), Some(6.0));
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn a_call_that_its_client_gives_up_makes_room() {
+    let sidecar = Sidecar::start_with(&["--max-in-flight", "1"]);
+    let (_, text) = sidecar.create("writer").await;
+    let message = question(&text).encode_to_vec();
+    for _ in 0..20 {
+        let mut gone = Connection::to(&sidecar.listen).await;
+        let held = gone.begin(raw::AUTHORIZE, &[]).await;
+        // Behind it on the same connection: it is there.
+        let next = gone.begin(raw::AUTHORIZE, &[]).await.finish(&message).await;
+        assert_eq!(next.code(), Code::ResourceExhausted);
+        drop((held, gone));
+        let mut other = Connection::to(&sidecar.listen).await;
+        let started = std::time::Instant::now();
+        while other.begin(raw::AUTHORIZE, &[]).await.finish(&message).await.code() != Code::Ok {
+            assert!(started.elapsed() < PATIENCE);
+        }
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn over_http_it_is_a_503_that_says_when_to_come_back() {
+    let args = ["--max-in-flight", "1", "--authzen-listen", "127.0.0.1:0"];
+    let sidecar = Sidecar::start_with(&args);
+    let (_, text) = sidecar.create("writer").await;
+    let body = authzen::question(&text, "articles.create").to_string();
+    let json = ("content-type", "application/json");
+    let [mut held, mut client] = [(); 2].map(|()| Client::of(&sidecar));
+    held.send(format!(
+        "POST {EVALUATION} HTTP/1.1\r\ncontent-type: application/json\r\n\
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    ));
+    assert_eq!(held.receive().status, 100);
+    let answer = client.ask("POST", EVALUATION, &[json, ("x-request-id", "one")], &body);
+    assert!(answer.error(503).starts_with("more than 1 calls are in flight"), "{answer:?}");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.header("x-request-id"), Some("one"));
+    held.send(&body);
+    assert_eq!(held.receive().json()["decision"], true);
+    wait_until("room", || {
+        Client::of(&sidecar).ask("POST", EVALUATION, &[json], &body).status == 200
+    });
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn streams_and_watches_take_no_room() {
+    let sidecar = Sidecar::start_with(&["--max-in-flight", "1"]);
+    let (_, text) = sidecar.create("writer").await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        let (questions, asked) = tokio::sync::mpsc::unbounded_channel();
+        let mut client = sidecar.authorization().await;
+        let asked = tokio_stream::wrappers::UnboundedReceiverStream::new(asked);
+        let mut stream = client.stream_authorize(asked).await.unwrap().into_inner();
+        questions.send(question(&text)).unwrap();
+        assert!(stream.message().await.unwrap().unwrap().allowed);
+        open.push((questions, stream));
+    }
+    assert!(sidecar.authorize(&text, "articles.create").await.allowed);
+    drop(open);
+    sidecar.finish().await;
+}
