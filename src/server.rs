@@ -256,18 +256,18 @@ impl Server {
             }
         }
 
-        let result = tokio::select! {
+        let mut result = tokio::select! {
             _ = stops.next() => Ok(()),
             failure = store.failed() => Err(ServerError::Store(failure)),
         };
         lifecycle.enter(Phase::Stopping).await;
         if result.is_ok() {
             // Clients hear of it, and go elsewhere.
-            tokio::select! {
-                () = tokio::time::sleep(config.lameduck) => {}
-                _ = stops.next() => {}
-                _ = store.failed() => {}
-            }
+            result = tokio::select! {
+                () = tokio::time::sleep(config.lameduck) => Ok(()),
+                _ = stops.next() => Ok(()),
+                failure = store.failed() => Err(ServerError::Store(failure)),
+            };
         }
         background.shutdown().await;
         acceptors.shutdown().await;

@@ -26,6 +26,10 @@ use crate::{
     telemetry::OncePerSecond,
 };
 
+/// The services that a credential is for. Health and reflection, which ask for none, are answered
+/// whatever a tool sends along.
+const SIGNED_IN: &str = "/octavia.authz.";
+
 /// Puts it before services. Clones share the limit.
 #[derive(Clone, Debug)]
 pub struct GuardSignIns(Arc<Guard>);
@@ -111,7 +115,8 @@ where
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
         let peer = request.extensions().get::<Peer>().cloned();
-        let tried = request.headers().contains_key(AUTHORIZATION);
+        let signs_in = request.uri().path().starts_with(SIGNED_IN);
+        let tried = signs_in && request.headers().contains_key(AUTHORIZATION);
         if tried && let Some(wait) = self.guard.0.sign_ins.refused(source(peer.as_ref())) {
             return Box::pin(async move { Ok(refusal(wait)) });
         }

@@ -35,7 +35,9 @@ impl Health {
             self.tell(service, ready).await;
         }
         self.tell(STARTUP, is(phase != Phase::Starting)).await;
-        self.tell(LIVENESS, Serving).await;
+        if phase == Phase::Starting {
+            self.tell(LIVENESS, Serving).await;
+        }
     }
 
     /// Says whether the workers are alive.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -46,6 +46,7 @@ pub(super) struct Lifecycle(Arc<Inner>);
 
 struct Inner {
     phase: watch::Sender<Phase>,
+    entering: Mutex<()>,
     health: Health,
     ready: Ready,
     workers: OnceLock<Workers>,
@@ -56,7 +57,8 @@ impl Lifecycle {
     pub(super) async fn new(ready: Ready) -> Self {
         let (phase, health) = (watch::Sender::new(Phase::Starting), Health::new());
         health.set(Phase::Starting).await;
-        Self(Arc::new(Inner { phase, health, ready, workers: OnceLock::new() }))
+        let workers = OnceLock::new();
+        Self(Arc::new(Inner { phase, entering: Mutex::default(), health, ready, workers }))
     }
 
     /// What gRPC is told.
@@ -70,11 +72,15 @@ impl Lifecycle {
         let _ = self.0.workers.set(workers);
     }
 
-    /// It stands there from now on.
+    /// It stands there from now on; nothing comes after a stop.
     pub(super) async fn enter(&self, phase: Phase) {
-        if self.0.phase.send_replace(phase) == phase {
+        // Held until all are told: what was told last is how it stands.
+        let _entering = self.0.entering.lock().await;
+        let was = *self.0.phase.borrow();
+        if was == phase || was == Phase::Stopping {
             return;
         }
+        self.0.phase.send_replace(phase);
         self.0.ready.set(phase == Phase::Serving);
         self.0.health.set(phase).await;
     }

@@ -11,7 +11,8 @@ use crate::{
     config::Limits,
     gateway::{Gateway, KeyHeaders},
     grpc::{
-        Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, GuardSignIns, Maintenance,
+        Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, GuardSignIns,
+        Maintenance,
     },
     metrics::AdminCalls,
     pb::{
