@@ -13,6 +13,7 @@
     reason = "a test that fails shall stop where it fails"
 )]
 
+mod abuse;
 mod admin;
 mod audit;
 mod authzen;

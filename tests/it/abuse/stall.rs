@@ -1,0 +1,101 @@
+//! Clients that ask for much and take no answers.
+
+use octavia_authz::pb::v1::{AuthorizeRequest, BatchAuthorizeRequest};
+use prost::Message as _;
+
+use super::{
+    MIB,
+    frame::{INITIAL_WINDOW_SIZE, call, data, message, stream_id, window_update},
+    hostile::Hostile,
+    siege::{Siege, Tally},
+};
+use crate::raw::{BATCH, STREAM};
+
+const CONNECTIONS: usize = 4;
+
+fn question(siege: &Siege) -> AuthorizeRequest {
+    AuthorizeRequest {
+        key: siege.key().into(),
+        action: "articles.create".into(),
+        ..Default::default()
+    }
+}
+
+fn batch(siege: &Siege) -> Vec<u8> {
+    let batch = BatchAuthorizeRequest { requests: vec![question(siege); 1000] };
+    message(&batch.encode_to_vec())
+}
+
+/// Has clients attack at once, which stay until others were answered.
+fn stay(siege: &Siege, attack: impl Fn(&str) -> (u64, Hostile) + Sync) -> Tally {
+    siege.attack(CONNECTIONS, 1, |address| {
+        let (sent, hostile) = attack(address);
+        siege.others_are_answered();
+        (sent, hostile.leave())
+    })
+}
+
+#[test]
+fn large_answers_that_have_no_window_are_held_once_and_no_more() {
+    /// 128 answers of 1000 decisions on each connection, of some 100 bytes each. The
+    /// questions are gone when they have been answered.
+    const BOUND: u64 = CONNECTIONS as u64 * 128 * 200 * 1000;
+    let siege = Siege::new();
+    let batch = &batch(&siege);
+    let tally = stay(&siege, |address| {
+        let mut hostile = Hostile::with_settings(address, &[(INITIAL_WINDOW_SIZE, 0)]);
+        for n in 0..128 {
+            hostile.send(&call(stream_id(n), BATCH, &[]));
+            assert_eq!(hostile.send_data(stream_id(n), batch), batch.len());
+            hostile.send(&super::frame::frame(0, 1, stream_id(n), &[]));
+        }
+        (128, hostile)
+    });
+    println!("a batch has {} KiB", batch.len() >> 10);
+    siege.lifted("answers without a window", &tally, BOUND);
+}
+
+#[test]
+fn answers_that_nobody_reads_are_held_once_and_no_more() {
+    /// 12 answers on each connection, and what the sockets hold.
+    const BOUND: u64 = CONNECTIONS as u64 * 12 * 200 * 1000 + 16 * MIB;
+    let siege = Siege::new();
+    let batch = &batch(&siege);
+    let tally = stay(&siege, |address| {
+        let mut hostile = Hostile::with_settings(address, &[(INITIAL_WINDOW_SIZE, 1 << 30)]);
+        hostile.send(&window_update(0, 1 << 30));
+        // As many as the connection's window takes at once: more would have to be read.
+        let sent = hostile.flood(12, |n| {
+            [call(stream_id(n), BATCH, &[]), data(stream_id(n), batch, true)].concat()
+        });
+        (sent, hostile)
+    });
+    siege.lifted("answers that nobody reads", &tally, BOUND);
+}
+
+#[test]
+fn a_stream_whose_answers_are_not_taken_is_read_no_further() {
+    /// What is taken of a connection: less than all that is sent.
+    const TAKEN: usize = 16 << 20;
+    /// What was taken and not answered yet, its answers, and buffers.
+    const BOUND: u64 = CONNECTIONS as u64 * 8 * MIB + 16 * MIB;
+    let siege = Siege::new();
+    let questions = &message(&question(&siege).encode_to_vec()).repeat(1000);
+    let tally = stay(&siege, |address| {
+        let mut hostile = Hostile::with_settings(address, &[(INITIAL_WINDOW_SIZE, 0)]);
+        let calls: Vec<u8> = (0..128).flat_map(|n| call(stream_id(n), STREAM, &[])).collect();
+        hostile.send(&calls);
+        let mut taken = 0;
+        for n in (0..128).cycle() {
+            let sent = hostile.send_data(stream_id(n), questions);
+            taken += sent;
+            if sent < questions.len() || taken > TAKEN {
+                break;
+            }
+        }
+        println!("{taken} bytes of questions taken");
+        assert!(taken <= TAKEN, "{taken} bytes and no end");
+        (taken as u64, hostile)
+    });
+    siege.lifted("streams without a window", &tally, BOUND);
+}
