@@ -6,12 +6,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     MIB, NOTHING_KEPT,
-    frame::{PREFACE, settings},
+    frame::{PREFACE, call, settings},
     hostile::{Heard, Hostile},
     siege::{Siege, Tally},
 };
-use crate::sidecar::wait_until;
+use crate::{
+    raw::{AUTHORIZE, STREAM},
+    sidecar::wait_until,
+};
 
+/// What an idle connection may cost: buffers, tasks, timers. 12 to 15 KiB were measured.
+const OF_ONE: u64 = 24 << 10;
 /// Descriptors that the test itself needs besides.
 const OWN: u64 = 500;
 
@@ -33,8 +38,6 @@ fn idle(siege: &Siege, count: u64) -> Vec<Hostile> {
 
 #[test]
 fn beside_10_000_idle_connections_others_are_answered_at_once() {
-    /// Buffers of a connection.
-    const OF_ONE: u64 = 64 << 10;
     let siege = Siege::new();
     let count = as_many_as(10_000);
     let begun = Instant::now();
@@ -50,9 +53,12 @@ fn beside_10_000_idle_connections_others_are_answered_at_once() {
 
 #[test]
 fn connections_that_come_and_go_leave_nothing_behind() {
+    /// Those that have gone may still be waiting for their turn to be closed: at most as
+    /// many as there may be at once.
+    const BOUND: u64 = NOTHING_KEPT + 10_000 * OF_ONE;
     let siege = Siege::new();
     let greeting = &[PREFACE, &settings(&[])].concat();
-    let tally = siege.attack(4, 4_000, |address| {
+    let tally = siege.attack(2, 4_000, |address| {
         drop(TcpStream::connect(address).unwrap());
         for said in [0, 1, PREFACE.len(), greeting.len() - 1, greeting.len()] {
             let mut hostile = Hostile::silent(address);
@@ -60,7 +66,7 @@ fn connections_that_come_and_go_leave_nothing_behind() {
         }
         (6, Heard::default())
     });
-    siege.lifted("connections that come and go", &tally, NOTHING_KEPT);
+    siege.lifted("connections that come and go", &tally, BOUND);
 }
 
 /// `--max-connections 100`, under 1,000 idle ones.
@@ -71,38 +77,86 @@ mod at_the_limit {
     /// Of the admin API, and one that is being closed.
     const BESIDES: usize = 10;
 
+    fn siege(persistent: bool) -> Siege {
+        let siege = Siege::of(&["--max-connections", "100"], None, persistent);
+        siege.others_are_answered();
+        siege
+    }
+
     #[test]
     #[ignore = "needs --max-connections"]
     fn those_that_make_calls_stay_and_new_ones_get_in() {
-        let siege = Siege::of(&["--max-connections", "100"], None);
-        // The client that behaves is there already, and fails if its connection is cut.
-        siege.others_are_answered();
+        // One that is turned away in the midst of the rush may have to try again.
+        let siege = siege(true);
+        let mut early = Hostile::connect(siege.address());
+        early.ask(0, siege.key());
         let idle = idle(&siege, 1_000);
         siege.others_are_answered();
+        // One of a library would connect anew without a word.
+        early.ask(1, siege.key());
         wait_until("the idle ones to be closed", || siege.connections() <= LIMIT + BESIDES);
         siege.others_are_answered();
-        assert!(siege.connections() >= LIMIT - BESIDES, "{}", siege.connections());
-
-        // Those that came first went first.
-        let states = idle.into_iter().map(|mut hostile| hostile.is_ended());
-        let states: Vec<bool> = states.collect();
-        let (first, last) = states.split_at(1_000 - LIMIT - BESIDES);
-        assert!(first.iter().all(|ended| *ended), "one that came early is still there");
-        assert!(last.iter().filter(|ended| !**ended).count() >= LIMIT - 2 * BESIDES, "{last:?}");
+        let still_there = idle.into_iter().filter_map(|mut one| (!one.is_ended()).then_some(one));
+        let still_there: Vec<Hostile> = still_there.collect();
+        println!("{} of 1,000 idle connections are still there", still_there.len());
+        assert!(still_there.len() <= LIMIT + BESIDES);
+        drop((early, still_there));
         let tally = Tally { sent: 1_000, ..Default::default() };
         siege.lifted("idle connections over the limit", &tally, NOTHING_KEPT);
     }
 
     #[test]
     #[ignore = "needs --max-connections"]
-    fn those_that_come_without_end_do_not_push_out_one_that_makes_calls() {
-        let siege = Siege::of(&["--max-connections", "100"], None);
+    fn a_new_one_gets_in_at_once_when_all_others_are_idle() {
+        let siege = siege(false);
+        let idle = idle(&siege, LIMIT as u64);
         siege.others_are_answered();
-        let tally = siege.attack(4, 4_000, |address| {
+        drop(idle);
+        let tally = Tally { sent: LIMIT as u64, ..Default::default() };
+        siege.lifted("idle connections at the limit", &tally, NOTHING_KEPT);
+    }
+
+    #[test]
+    #[ignore = "needs --max-connections"]
+    fn a_new_one_gets_in_at_once_in_the_midst_of_a_rush() {
+        let siege = siege(false);
+        let idle = idle(&siege, 1_000);
+        siege.others_are_answered();
+        drop(idle);
+        let tally = Tally { sent: 1_000, ..Default::default() };
+        siege.lifted("a rush over the limit", &tally, NOTHING_KEPT);
+    }
+
+    #[test]
+    #[ignore = "needs --max-connections"]
+    fn those_that_come_without_end_do_not_push_out_one_that_makes_calls() {
+        let siege = siege(true);
+        let mut early = Hostile::connect(siege.address());
+        early.ask(0, siege.key());
+        let tally = siege.attack(2, 4_000, |address| {
             let come: Vec<Hostile> = (0..50).map(|_| Hostile::connect(address)).collect();
             drop(come);
             (50, Heard::default())
         });
+        early.ask(1, siege.key());
+        drop(early);
         siege.lifted("connections without end over the limit", &tally, NOTHING_KEPT);
+    }
+
+    #[test]
+    #[ignore = "needs --max-connections"]
+    fn those_whose_calls_never_end_do_not_shut_out_others() {
+        let siege = siege(true);
+        let busy: Vec<Hostile> = (0..2 * LIMIT)
+            .map(|_| {
+                let mut hostile = Hostile::connect(siege.address());
+                hostile.send(&[call(1, STREAM, &[]), call(3, AUTHORIZE, &[])].concat());
+                hostile
+            })
+            .collect();
+        siege.others_are_answered();
+        drop(busy);
+        let tally = Tally { sent: 2 * LIMIT as u64, ..Default::default() };
+        siege.lifted("calls that never end, over the limit", &tally, NOTHING_KEPT);
     }
 }

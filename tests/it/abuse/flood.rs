@@ -44,6 +44,23 @@ fn pings_whose_answers_are_not_read_are_not_kept() {
 }
 
 #[test]
+#[ignore = "h2 warns of each one: 190 bytes of log for 17 sent"]
+fn answers_to_pings_that_were_not_sent_do_not_fill_the_log() {
+    // Not as many as elsewhere: writing the log would take longest.
+    const FRAMES: u64 = 4_000;
+    let siege = Siege::new();
+    let tally = siege.attack(CONNECTIONS, FRAMES, |address| {
+        let mut hostile = Hostile::connect(address).reading();
+        let sent = hostile.flood(FRAMES, |n| frame(PING, ACK, 0, &n.to_be_bytes()));
+        // What was sent before has been read.
+        hostile.send(&frame(PING, 0, 0, b"arrived?"));
+        siege.others_are_answered();
+        (sent, hostile.leave())
+    });
+    siege.lifted("PING acknowledged", &tally, NOTHING_KEPT);
+}
+
+#[test]
 fn settings_whose_answers_are_read_hold_up_nobody() {
     flood("SETTINGS, read", true, &[], |_| settings(&[(INITIAL_WINDOW_SIZE, 65_535)]));
 }
@@ -55,8 +72,8 @@ fn settings_whose_answers_are_not_read_are_not_kept() {
 
 #[test]
 fn settings_that_change_the_windows_of_many_calls_hold_up_nobody() {
-    let calls: Vec<u8> = (0..100).flat_map(|n| call(stream_id(n), STREAM, &[])).collect();
-    flood("SETTINGS with 100 calls", true, &calls, |n| {
+    let calls: Vec<u8> = (0..20).flat_map(|n| call(stream_id(n), STREAM, &[])).collect();
+    flood("SETTINGS with 20 calls", true, &calls, |n| {
         settings(&[(INITIAL_WINDOW_SIZE, if n % 2 == 0 { 0 } else { 1 << 30 })])
     });
 }
@@ -126,8 +143,8 @@ fn headers_that_go_on_with_nothing_end_the_connection() {
 
 #[test]
 fn headers_that_go_on_a_byte_at_a_time_end_the_connection() {
-    // The newest header of a table that has none yet but these: `:method GET`.
-    continue_with("CONTINUATION of a byte", || vec![0x82]);
+    // `accept-encoding: gzip, deflate`, from the static table.
+    continue_with("CONTINUATION of a byte", || vec![0x90]);
 }
 
 #[test]

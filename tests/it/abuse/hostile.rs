@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
+use octavia_authz::pb::v1::AuthorizeRequest;
+use prost::Message as _;
+
 use super::{
     frame::{self, MAX_FRAME_SIZE, PREFACE},
     windows::Windows,
 };
-use crate::sidecar::PATIENCE;
+use crate::{raw::AUTHORIZE, sidecar::PATIENCE};
 
 /// How long a peer may take nothing until it counts as one that has stopped reading.
 const STALLED: Duration = Duration::from_millis(500);
@@ -84,6 +87,9 @@ impl Hostile {
         let mut hostile = Self::silent(address);
         hostile.send(PREFACE);
         hostile.send(&frame::settings(settings));
+        // The server's windows hold only once its SETTINGS are acknowledged. It has sent
+        // them before it reads.
+        hostile.send(&frame::frame(frame::SETTINGS, frame::ACK, 0, &[]));
         hostile
     }
 
@@ -149,6 +155,21 @@ impl Hostile {
             heard.note(head, payload);
         }
         heard
+    }
+
+    /// Asks one question as its `n`th call, as one that behaves would, and reads the answer.
+    pub fn ask(&mut self, n: u64, key: &str) {
+        let stream = frame::stream_id(n);
+        let question = AuthorizeRequest {
+            key: key.into(),
+            action: "articles.create".into(),
+            ..Default::default()
+        };
+        let question = frame::message(&question.encode_to_vec());
+        self.send(&frame::call(stream, AUTHORIZE, &[]));
+        self.send(&frame::data(stream, &question, true));
+        // Headers and trailers.
+        self.hear_until(|heard| heard.headers.len() == 2);
     }
 
     /// Reads for at most `time`: to the end, or what is said until then.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -24,7 +25,7 @@ use crate::sidecar::{Bearer, PATIENCE, Sidecar, wait_until};
 /// How long an answer may take during an attack, on a machine with two cores that runs
 /// the attackers and a debug build, too. Less than what the sidecar gives a client that
 /// is slow, so that nobody waits for one of those.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(4);
 /// How often the client that behaves makes a new connection. Each leaves a port that is
 /// taken for a minute.
 const NEW_EVERY: Duration = Duration::from_millis(20);
@@ -52,6 +53,8 @@ pub struct Door {
     address: String,
     ca: Option<String>,
     key: String,
+    /// A new connection that is turned away is tried again.
+    persistent: bool,
 }
 
 /// What the client that behaves has seen. Times are in microseconds.
@@ -62,6 +65,7 @@ struct Honest {
     answers: AtomicU64,
     slowest: AtomicU64,
     slowest_new: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 /// What an attack came to.
@@ -81,34 +85,42 @@ impl Tally {
 }
 
 impl Door {
-    async fn dial(&self) -> Channel {
+    async fn dial(&self) -> Result<Channel, Box<dyn Error>> {
         dial(&self.address, self.ca.as_deref()).await
     }
 
-    async fn ask(&self, channel: &Channel) {
+    async fn ask(&self, channel: &Channel) -> Result<(), Box<dyn Error>> {
         let question = AuthorizeRequest {
             key: self.key.clone(),
             action: "articles.create".into(),
             ..Default::default()
         };
         let mut client = AuthorizationServiceClient::new(channel.clone());
-        let answer = timeout(PATIENCE, client.authorize(question)).await;
-        assert!(answer.expect("no answer").unwrap().into_inner().allowed);
+        let answer = timeout(PATIENCE, client.authorize(question)).await??;
+        assert!(answer.into_inner().allowed);
+        Ok(())
+    }
+
+    async fn ask_anew(&self) -> Result<(), Box<dyn Error>> {
+        self.ask(&timeout(PATIENCE, self.dial()).await??).await
     }
 
     /// Asks until it is over, and counts.
     async fn keep_asking(&self, honest: &Honest) {
-        let kept = self.dial().await;
+        let kept = self.dial().await.expect("the connection that it keeps");
         let mut new_at = Instant::now();
         while !honest.over.load(Ordering::Relaxed) {
             let asked = Instant::now();
-            self.ask(&kept).await;
+            self.ask(&kept).await.expect("an answer on the connection that it had");
             honest.slowest.fetch_max(micros(asked), Ordering::Relaxed);
             honest.answers.fetch_add(1, Ordering::Relaxed);
             if new_at.elapsed() >= NEW_EVERY {
                 new_at = Instant::now();
-                let new = timeout(PATIENCE, self.dial()).await.expect("no connection");
-                self.ask(&new).await;
+                while let Err(error) = self.ask_anew().await {
+                    assert!(self.persistent, "on a new connection: {error:?}");
+                    assert!(new_at.elapsed() < PATIENCE, "turned away again and again: {error:?}");
+                    honest.turned_away.fetch_add(1, Ordering::Relaxed);
+                }
                 honest.slowest_new.fetch_max(micros(new_at), Ordering::Relaxed);
                 honest.rounds.fetch_add(1, Ordering::Relaxed);
             }
@@ -120,34 +132,48 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap()
 }
 
-async fn dial(address: &str, ca: Option<&str>) -> Channel {
+async fn dial(address: &str, ca: Option<&str>) -> Result<Channel, Box<dyn Error>> {
     let scheme = if ca.is_some() { "https" } else { "http" };
     let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}")).unwrap();
     if let Some(ca) = ca {
         let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
         endpoint = endpoint.tls_config(tls).unwrap();
     }
-    endpoint.connect().await.unwrap()
+    Ok(endpoint.connect().await?)
 }
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// What `count` comes to, once it does not change any more: connections are closed soon
+/// after their clients have gone.
+fn settled(count: impl Fn() -> usize) -> usize {
+    const SAME: u32 = 100;
+    let (mut last, mut same) = (count(), 0);
+    wait_until("a number to settle", || {
+        let now = count();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same == SAME
+    });
+    last
+}
+
 impl Siege {
     /// Of a new sidecar.
     pub fn new() -> Self {
-        Self::of(&[], None)
+        Self::of(&[], None, false)
     }
 
-    /// Of a new sidecar with more arguments; with TLS if there is a `ca`.
-    pub fn of(args: &[&str], ca: Option<&str>) -> Self {
+    /// Of a new sidecar with more arguments; with TLS if there is a `ca`. A `persistent`
+    /// client that behaves tries again when a new connection is turned away.
+    pub fn of(args: &[&str], ca: Option<&str>, persistent: bool) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let sidecar = Sidecar::start_with(args);
-        let sockets = vitals::sockets(sidecar.pid());
         let (token, runtime) = (sidecar.operator_token(), runtime());
         let key = runtime.block_on(async {
-            let admin = dial(&sidecar.admin_listen, ca).await;
+            let admin = dial(&sidecar.admin_listen, ca).await.unwrap();
             let mut keys = ApiKeyServiceClient::with_interceptor(admin, Bearer::new(&token));
             let new = CreateApiKeyRequest {
                 name: "x".into(),
@@ -157,14 +183,15 @@ impl Siege {
             keys.create_api_key(new).await.unwrap().into_inner().key
         });
         let (address, ca) = (sidecar.listen.clone(), ca.map(str::to_owned));
-        let door = Door { address, ca, key };
+        let door = Door { address, ca, key, persistent };
         runtime.block_on(async {
             for _ in 0..10 {
-                door.ask(&door.dial().await).await;
+                door.ask_anew().await.unwrap();
             }
         });
         drop(runtime);
         let pid = sidecar.pid();
+        let sockets = settled(|| vitals::sockets(pid));
         vitals::forget_peak(pid);
         let before = (vitals::resident(pid), sockets, sidecar.log().len());
         let honest = Arc::<Honest>::default();
@@ -243,24 +270,29 @@ impl Siege {
         let grown = vitals::peak(pid).saturating_sub(self.before.0);
         let of = |time: &AtomicU64| Duration::from_micros(time.load(Ordering::Relaxed));
         let (slowest, slowest_new) = (of(&self.honest.slowest), of(&self.honest.slowest_new));
-        let said = self.sidecar.log().len() - self.before.2;
+        let log = self.sidecar.log();
+        let said = log.len() - self.before.2;
         println!(
-            "{what}: {} sent, {:?}; {} answers, slowest {slowest:?}, {} new connections, slowest \
-             {slowest_new:?}; {} MiB before, at most {} more; log {said} bytes",
+            "{what}: {} sent, {:?}; {} answers, slowest {slowest:?}, {} new connections, {} \
+             turned away, slowest {slowest_new:?}; {} MiB before, at most {} more; log {said} bytes",
             tally.sent,
             tally.ends,
             self.honest.answers.load(Ordering::Relaxed),
             self.honest.rounds.load(Ordering::Relaxed),
+            self.honest.turned_away.load(Ordering::Relaxed),
             self.before.0 / MIB,
             grown / MIB,
         );
+        if let Some(line) = log[self.before.2..].lines().next() {
+            println!("{what}: the first line of it: {line}");
+        }
         wait_until("the sockets to be closed", || vitals::sockets(pid) <= self.before.1);
         assert!(slowest < ANSWERED_WITHIN, "{what}: {slowest:?}");
         assert!(slowest_new < ANSWERED_WITHIN, "{what}: on a new connection {slowest_new:?}");
         assert!(grown <= bound, "{what}: {grown} bytes more, of {bound}");
         assert!(said <= LOG_LIMIT, "{what}: {said} bytes of log");
         runtime().block_on(async {
-            self.door.ask(&self.door.dial().await).await;
+            self.door.ask_anew().await.unwrap();
             self.sidecar.terminate();
             self.sidecar.finish_after_stop().await;
         });

@@ -84,7 +84,7 @@ fn clients_that_stop_anywhere_in_the_tls_handshake_hold_up_nobody() {
         path.to_str().unwrap().to_owned()
     };
     let (cert_file, key_file) = (file("tls.crt", &cert), file("tls.key", &key.serialize_pem()));
-    let siege = Siege::of(&["--tls-cert", &cert_file, "--tls-key", &key_file], Some(&cert));
+    let siege = Siege::of(&["--tls-cert", &cert_file, "--tls-key", &key_file], Some(&cert), false);
     // A ClientHello of TLS 1.2.
     let hello = b"\x16\x03\x01\x00\x41\x01\x00\x00\x3d\x03\x03\
         0123456789abcdef0123456789abcdef\x00\x00\x02\xc0\x2b\x01\x00\
