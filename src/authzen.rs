@@ -19,7 +19,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, header::CONTENT_TYPE, request::Parts};
 
 use self::{
     answer::{Answer, Answers, Error},
@@ -27,7 +27,9 @@ use self::{
     request::{Evaluation, Evaluations},
 };
 use crate::{
-    authorizer::{Authorizer, Question},
+    authorizer::{Authorizer, Outcome, Question, Reason},
+    decision_log::{Call, Decided, DecisionLog},
+    grpc::peer_in_extensions,
     metrics::{Api, Counted},
 };
 
@@ -35,9 +37,20 @@ const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
 const CONFIGURATION: &str = "/.well-known/authzen-configuration";
 
-/// The endpoints in front of `authorizer`. Requests are expected to be of a bounded size.
-pub fn router(authorizer: Arc<Authorizer>) -> Router {
-    let only = |method: MethodRouter<Arc<Authorizer>>, name: &'static str| {
+/// The paths of the endpoints.
+pub const PATHS: [&str; 3] = [EVALUATION, EVALUATIONS, CONFIGURATION];
+
+/// Who answers.
+#[derive(Clone)]
+struct Decider {
+    authorizer: Arc<Authorizer>,
+    log: DecisionLog,
+}
+
+/// The endpoints in front of `authorizer`; what is decided goes into `log`. Requests are expected to
+/// be of a bounded size.
+pub fn router(authorizer: Arc<Authorizer>, log: DecisionLog) -> Router {
+    let only = |method: MethodRouter<Decider>, name: &'static str| {
         method.fallback(async move || {
             let message = format!("this endpoint takes {name} only: send that");
             Error::new(StatusCode::METHOD_NOT_ALLOWED, message).response()
@@ -55,41 +68,37 @@ pub fn router(authorizer: Arc<Authorizer>) -> Router {
             );
             Error::new(StatusCode::NOT_FOUND, message).response()
         })
-        .with_state(authorizer)
+        .with_state(Decider { authorizer, log })
 }
 
-async fn evaluation(
-    State(authorizer): State<Arc<Authorizer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let answer = check_is_json(&headers).and_then(|()| {
-        let evaluation = Evaluation::read(&body)?;
-        evaluate(&authorizer, evaluation.question(&Evaluation::default()))
+async fn evaluation(State(decider): State<Decider>, head: Parts, body: Bytes) -> Response {
+    let answer = check_is_json(&head.headers).and_then(|()| {
+        let (evaluation, top) = (Evaluation::read(&body)?, Evaluation::default());
+        decider.evaluate(&call(&head), evaluation.asked(&top), evaluation.question(&top))
     });
     answered(answer)
 }
 
-async fn evaluations(
-    State(authorizer): State<Arc<Authorizer>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let asked = check_is_json(&headers).and_then(|()| Ok(Evaluations::read(&body)?));
+async fn evaluations(State(decider): State<Decider>, head: Parts, body: Bytes) -> Response {
+    let asked = check_is_json(&head.headers).and_then(|()| Ok(Evaluations::read(&body)?));
     let Evaluations { top, several, semantic } = match asked {
         Ok(asked) => asked,
         Err(error) => return error.response(),
     };
+    let call = call(&head);
     if several.is_empty() {
-        return answered(evaluate(&authorizer, top.question(&Evaluation::default())));
+        let none = Evaluation::default();
+        return answered(decider.evaluate(&call, top.asked(&none), top.question(&none)));
     }
     let mut answers = Vec::with_capacity(several.len());
     for (index, one) in several.into_iter().enumerate() {
         let within = |fault: Fault| fault.within(&format!("evaluations[{index}]"));
-        let answer = Evaluation::of_value(one).map_err(within).map_err(Error::from);
-        let answer = answer
-            .and_then(|one| evaluate(&authorizer, one.question(&top).map_err(within)))
-            .unwrap_or_else(|error| Answer::undecided(error, authorizer.revision()));
+        let answer = match Evaluation::of_value(one).map_err(within) {
+            Ok(one) => decider.evaluate(&call, one.asked(&top), one.question(&top).map_err(within)),
+            Err(fault) => decider.evaluate(&call, Decided::default(), Err(fault)),
+        };
+        let revision = || decider.authorizer.revision();
+        let answer = answer.unwrap_or_else(|error| Answer::undecided(error, revision()));
         let decision = answer.decision;
         answers.push(answer);
         if semantic.ends_with(decision) {
@@ -99,6 +108,12 @@ async fn evaluations(
     answer::json(StatusCode::OK, &Answers { evaluations: answers })
 }
 
+/// A call of ours, for the log.
+fn call(head: &Parts) -> Call<'_> {
+    let (headers, extensions, peer) = (&head.headers, &head.extensions, peer_in_extensions as _);
+    Call { api: "authzen", headers, extensions, peer }
+}
+
 fn answered(answer: Result<Answer, Error>) -> Response {
     match answer {
         Ok(answer) => answer::json(StatusCode::OK, &answer),
@@ -106,20 +121,35 @@ fn answered(answer: Result<Answer, Error>) -> Response {
     }
 }
 
-fn evaluate(
-    authorizer: &Authorizer,
-    question: Result<Question<'_>, Fault>,
-) -> Result<Answer, Error> {
-    let _timer = authorizer.timer(Api::Authzen);
-    let question = question.inspect_err(|_| authorizer.count_undecided(Counted::RequestInvalid))?;
-    match authorizer.authorize(&question) {
-        Ok(decision) => Ok(Answer::decided(&decision)),
-        Err(error) => {
+impl Decider {
+    /// Decides `question`, and logs it as what was `asked`.
+    fn evaluate(
+        &self,
+        call: &Call<'_>,
+        asked: Decided<'_>,
+        question: Result<Question<'_>, Fault>,
+    ) -> Result<Answer, Error> {
+        let timer = self.authorizer.timer(Api::Authzen);
+        let undecided = |outcome| {
+            let revision = self.authorizer.revision();
+            self.log.write(call, &Decided { outcome, revision, ..asked });
+        };
+        let question = question.inspect_err(|_| {
+            self.authorizer.count_undecided(Counted::RequestInvalid);
+            undecided(Some(Outcome::Deny(Reason::RequestInvalid)));
+        })?;
+        let decision = self.authorizer.authorize(&question).map_err(|error| {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "a key could not be read");
+            undecided(None);
             let message = "the store could not be read; nothing was decided";
-            Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, message))
-        }
+            Error::new(StatusCode::SERVICE_UNAVAILABLE, message)
+        })?;
+        drop(timer);
+        let (outcome, key) = (Some(decision.outcome), decision.key.as_deref());
+        let revision = decision.revision;
+        self.log.write(call, &Decided { outcome, key, revision, ..asked });
+        Ok(Answer::decided(&decision))
     }
 }
 

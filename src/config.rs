@@ -10,7 +10,11 @@ pub use self::{
     address::{Address, InvalidAddress, UnixSocket},
     limits::Limits,
 };
-use crate::{gateway::KeyHeaders, tls};
+use crate::{
+    gateway::KeyHeaders,
+    telemetry::{Otlp, Ratio},
+    tls,
+};
 
 /// A sidecar's configuration.
 #[derive(Clone, Debug)]
@@ -52,4 +56,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long the audit log is kept; `None` is for ever.
     pub audit_retention: Option<Duration>,
+    /// The share of allows that is logged.
+    pub log_allows: Ratio,
+    /// Where spans go; `None` is nowhere.
+    pub otlp: Option<Otlp>,
 }

@@ -24,6 +24,7 @@ use crate::{
     metrics::{Api, Counted},
     policy::{Body, Policy, path_fault},
     resolved_key::ResolvedKey,
+    store::Revision,
 };
 
 /// Headers that some servers take another method or path from, where others look for keys, and
@@ -65,6 +66,8 @@ pub struct Verdict {
     pub actions: String,
     /// What the service behind has to keep to when it passes; empty is nothing.
     pub conditions: String,
+    /// The revision that was decided on; `None` when the store was not asked.
+    pub revision: Option<Revision>,
 }
 
 impl Gateway {
@@ -73,9 +76,19 @@ impl Gateway {
         Self { authorizer, key_headers }
     }
 
+    /// Who decides.
+    pub fn authorizer(&self) -> &Arc<Authorizer> {
+        &self.authorizer
+    }
+
     /// Where keys are looked for.
     pub fn key_headers(&self) -> &KeyHeaders {
         &self.key_headers
+    }
+
+    /// The newest revision that is decided on.
+    pub fn revision(&self) -> Revision {
+        self.authorizer.revision()
     }
 
     /// The names of headers of `request` that the service behind must not see: those that carry a
@@ -126,7 +139,7 @@ impl Gateway {
 impl Verdict {
     fn new(admission: Admission<'_>, asked: Option<&Result<Demand<'_>, Fault>>) -> Self {
         let Admission { decision, denied, conditions: sets } = admission;
-        let key = decision.key;
+        let (key, revision) = (decision.key, Some(decision.revision));
         let (result, conditions) = match (decision.outcome, asked) {
             (Outcome::Allow, _) => (Ok(()), conditions(&sets, key.as_deref())),
             (Outcome::Deny(_), Some(Err(fault))) => (Err(Refusal::request(fault)), String::new()),
@@ -138,7 +151,8 @@ impl Verdict {
             Some(Ok(demand)) => (demand.service.to_owned(), demand.actions.join(",")),
             _ => Default::default(),
         };
-        Self { result, outcome: Some(decision.outcome), key, service, actions, conditions }
+        let outcome = Some(decision.outcome);
+        Self { result, outcome, key, service, actions, conditions, revision }
     }
 
     /// Of a request that carries no key to look at.
@@ -159,7 +173,8 @@ impl Verdict {
 
     fn refused(refusal: Refusal) -> Self {
         let (service, actions, conditions) = Default::default();
-        Self { result: Err(refusal), outcome: None, key: None, service, actions, conditions }
+        let (result, outcome, key, revision) = (Err(refusal), None, None, None);
+        Self { result, outcome, key, service, actions, conditions, revision }
     }
 }
 

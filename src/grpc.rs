@@ -16,8 +16,8 @@ mod import;
 mod maintenance;
 mod peer;
 mod sign_in;
+mod traced;
 
-pub(crate) use self::convert::reason_name;
 pub use self::{
     admin::Admin,
     audit::Audit,
@@ -29,4 +29,6 @@ pub use self::{
     maintenance::Maintenance,
     peer::{Credentials, Peer},
     sign_in::GuardSignIns,
+    traced::{Spoken, TraceCalls},
 };
+pub(crate) use self::{convert::reason_name, peer::in_extensions as peer_in_extensions};

@@ -11,6 +11,7 @@
 //! | [`grpc`] | the services; the border between wire types and ours |
 //! | [`authzen`] | the OpenID AuthZEN API over HTTP, for tools and gateways |
 //! | [`gateway`] | HTTP requests that a proxy asks about: key, operation and body become a demand |
+//! | [`decision_log`] | what was decided, one event for each denial and for a sample of the allows |
 //! | [`authorizer`] | decides: the walk of a request |
 //! | [`audit`] | what was changed or refused, for those who may see it |
 //! | [`keyring`] | changes: the rules of create, import, update, rotate, revoke; lists |
@@ -27,7 +28,7 @@
 //! | [`metrics`] | what the sidecar tells Prometheus; counts on the way of a request without a lock |
 //! | [`sign_ins`] | how often a source may fail to sign in |
 //! | [`operator`] | the operator token |
-//! | [`telemetry`] | what the sidecar says while it runs |
+//! | [`telemetry`] | what the sidecar says while it runs: the log's queues, spans |
 //! | [`pb`] | generated types: the wire's and the stored ones |
 //!
 //! Imports point down this table. The read side (`authorizer`) and the write
@@ -75,6 +76,7 @@ pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod decision_log;
 pub mod digest;
 mod dir_size;
 pub mod event;

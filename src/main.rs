@@ -3,7 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 3 `check`
 //! denied. What there is to do stands in `octavia_authz::cli`.
 
-use std::{env, io::Write as _, process::ExitCode};
+use std::{env, io::Write as _, process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use octavia_authz::{
     cli::{self, Cli},
@@ -33,8 +33,21 @@ fn main() -> ExitCode {
         Err(error) => {
             let message = format!("error: {error:#}");
             let message = redacted(&message).unwrap_or(message);
-            let _ = writeln!(std::io::stderr().lock(), "{message}");
+            say(message);
             cli::exit_code_of(&error)
         }
+    }
+}
+
+/// Writes `message` to standard error, or gives up after a moment: a sidecar that
+/// has to end does so also when nobody reads.
+fn say(message: String) {
+    let (said, waiting) = mpsc::channel::<()>();
+    let say = move || {
+        let _ = writeln!(std::io::stderr().lock(), "{message}");
+        drop(said);
+    };
+    if thread::Builder::new().spawn(say).is_ok() {
+        let _ = waiting.recv_timeout(Duration::from_secs(2));
     }
 }

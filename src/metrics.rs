@@ -39,6 +39,8 @@ pub use self::{
     times::{Api, DecisionTimes, Timer},
 };
 
+use crate::telemetry;
+
 /// All names begin with this, but for the process's.
 const PREFIX: &str = "octavia_authz";
 
@@ -64,10 +66,6 @@ pub struct Handles {
     pub tls: TlsMetrics,
     /// For who reads the policy anew.
     pub policy_reloads: Reloads,
-    /// Lines of the log that were dropped.
-    pub log_dropped: Count,
-    /// Traces that were dropped.
-    pub traces_dropped: Count,
     /// Sign-ins to the admin API that failed.
     pub sign_ins_failed: Count,
     /// Whether the sidecar is ready.
@@ -114,6 +112,21 @@ impl Collector for CacheCounts {
         scrape.counter("cache_hits", help, None, self.hits())?;
         let help = "Keys that were not in the cache, and were read from the store";
         scrape.counter("cache_misses", help, None, self.misses())
+    }
+}
+
+/// What telemetry could not get rid of. It begins before there are metrics, and there is one in a
+/// process, so it keeps count itself.
+#[derive(Debug)]
+struct Dropped;
+
+impl Collector for Dropped {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut scrape = Scrape(encoder);
+        let help = "Lines of the log that were dropped, because nobody read them fast enough";
+        scrape.counter("log_dropped", help, None, telemetry::lines_dropped())?;
+        let help = "Spans that were dropped, because the collector did not take them";
+        scrape.counter("traces_dropped", help, None, telemetry::spans_dropped())
     }
 }
 
@@ -184,17 +197,12 @@ impl Handles {
             "Policies that were read anew",
             self.policy_reloads.0.clone(),
         );
-        for (name, help, count) in [
-            ("log_dropped", "Lines of the decision log that were dropped", &self.log_dropped),
-            ("traces_dropped", "Traces that were dropped", &self.traces_dropped),
-            (
-                "admin_sign_ins_failed",
-                "Sign-ins to the admin API that failed",
-                &self.sign_ins_failed,
-            ),
-        ] {
-            registry.register(name, help, count.0.clone());
-        }
+        registry.register_collector(Box::new(Dropped));
+        registry.register(
+            "admin_sign_ins_failed",
+            "Sign-ins to the admin API that failed",
+            self.sign_ins_failed.0.clone(),
+        );
         registry.register("ready", "1 while the sidecar can decide", self.ready.0.clone());
     }
 }

@@ -49,14 +49,16 @@ use self::{
 };
 use crate::{
     audit::Auditor,
-    authzen,
     clock::Clock,
     config::{Address, Config},
+    decision_log::DecisionLog,
+    gateway::Gateway,
     grpc::{Admin, Audit, GuardSignIns, Maintenance},
     keyring::Keyring,
     metrics::Metrics,
     sign_ins::SignIns,
     store::{Recovery, Store as _},
+    telemetry::Traces,
     tls::{Certificate, Reloader},
 };
 
@@ -76,6 +78,7 @@ pub struct Server {
     config: Config,
     clock: Clock,
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     started: Started,
 }
 
@@ -121,6 +124,8 @@ impl Server {
         // Configuration is read before anything is made.
         let files = Files::read(&config, &metrics, &clock)?;
         let tls = files.tls.clone();
+        let traces = config.otlp.as_ref().map(Traces::start).transpose()?;
+        let traced = traces.as_ref();
         let lifecycle = Lifecycle::new(handles.ready.clone()).await;
         let ops = Ops::start(&config, &lifecycle, &metrics)?;
         let opening = {
@@ -151,15 +156,16 @@ impl Server {
             let api = Api::new(name, protocol, router, limits, handles.listeners.of(name));
             Bound::new(api, addresses, tls.as_ref())
         };
-        let key_headers = config.key_headers.clone();
-        let router = routes::authorization(Arc::clone(authorizer), key_headers, health, &limits)?;
+        let log = DecisionLog::new(config.log_allows, opened.policy.clone(), traced.is_some());
+        let gateway = Gateway::new(Arc::clone(authorizer), config.key_headers.clone());
+        let router = routes::authorization(gateway, health, &limits, log.clone(), traced)?;
         let authorization = bind("authorization", &config.listen, Protocol::Grpc, router)?;
         let sign_ins = Arc::new(SignIns::new(config.limits.max_failed_sign_ins));
         let guard = GuardSignIns::new(sign_ins, handles.sign_ins_failed.clone());
         let calls = handles.admin.clone();
-        let router = routes::admin(admin, maintenance, audit, health, calls, guard)?;
+        let router = routes::admin(admin, maintenance, audit, health, calls, guard, traced)?;
         let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
-        let router = authzen::router(Arc::clone(authorizer));
+        let router = routes::authzen(Arc::clone(authorizer), log, traced);
         let router = body::read_whole(router, limits.max_message_bytes);
         let authzen = bind("authzen", &config.authzen_listen, Protocol::Http, router)?;
 
@@ -190,6 +196,7 @@ impl Server {
             config,
             clock,
             metrics,
+            traces,
             started,
         })
     }
@@ -290,6 +297,9 @@ impl Server {
         })
         .await;
         ops.stop().await;
+        if let Some(traces) = self.traces {
+            traces.close().await;
+        }
         result
     }
 }

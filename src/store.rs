@@ -4,7 +4,7 @@
 //! every subscriber has been told. The authorizer only reads; the keyring
 //! commits. Layout: `embedded` is the engine of a single node, made of
 //! `journal` (the truth, one fdatasync for a `group` of changes), `state` (sled,
-//! what is read) and `writer` (the one thread that changes both), in a
+//! what is read) and `writer` (the one thread that changes both, and has them `told` to the log), in a
 //! `data_dir` that `recovery` opens, `repair` mends and `verify` checks. `retention`
 //! deletes old history and leaves a `snapshot`; `backup` and `restore` carry all of it
 //! elsewhere. `log` is the trait of the audit log beside it, `history` the embedded
@@ -28,6 +28,7 @@ mod retention;
 mod sealed;
 mod snapshot;
 mod state;
+mod told;
 mod verify;
 mod writer;
 

@@ -1,9 +1,15 @@
 //! What the sidecar says while it runs: structured events on standard error.
 //!
 //! INVARIANT: no event holds a key's text, a token or a digest; their types have
-//! no way to be printed. Set up once by `cli::serve`.
+//! no way to be printed. Set up once by `cli::serve`. Layout: `queues` are between
+//! who logs and standard error; `ratio` picks samples, `traceparent` reads W3C's
+//! header, `traces` sends spans to a collector.
 
 mod once_per_second;
+mod queues;
+mod ratio;
+mod traceparent;
+mod traces;
 
 use std::io::{self, IsTerminal as _};
 
@@ -11,7 +17,18 @@ use tracing_subscriber::{
     EnvFilter, filter::LevelFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-pub(crate) use self::once_per_second::OncePerSecond;
+use self::queues::Queues;
+pub(crate) use self::{
+    once_per_second::OncePerSecond,
+    queues::{ANYBODY, DENIAL},
+    traceparent::Traceparent,
+    traces::Noted,
+};
+pub use self::{
+    queues::{LogGuard, lines_dropped},
+    ratio::{InvalidRatio, Ratio},
+    traces::{InvalidOtlpEndpoint, Otlp, OtlpEndpoint, Traces, spans_dropped},
+};
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -50,11 +67,12 @@ pub enum TelemetryError {
 /// sled is heard no further than this.
 const SLED: &str = "sled=info";
 
-/// Writes events that pass `level` to standard error from now on.
+/// Writes events that pass `level` to standard error from now on, as long as the guard is kept. Who
+/// logs does not wait for that.
 ///
 /// # Errors
 /// [`TelemetryError`]
-pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
+pub fn start(format: LogFormat, level: &str) -> Result<LogGuard, TelemetryError> {
     if !level.contains([',', '=', '[']) && level.parse::<LevelFilter>().is_err() {
         return Err(TelemetryError::Level(level.to_owned()));
     }
@@ -67,14 +85,15 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
                 .map_err(|source| TelemetryError::Filter { given: SLED.to_owned(), source })?,
         );
     let registry = tracing_subscriber::registry().with(filter);
+    let (queues, guard) = Queues::start();
     match format {
         LogFormat::Text => {
             let colours = io::stderr().is_terminal();
-            registry.with(fmt::layer().with_ansi(colours).with_writer(io::stderr)).try_init()?;
+            registry.with(fmt::layer().with_ansi(colours).with_writer(queues)).try_init()?;
         }
         LogFormat::Json => {
             registry
-                .with(fmt::layer().json().flatten_event(true).with_writer(io::stderr))
+                .with(fmt::layer().json().flatten_event(true).with_writer(queues))
                 .try_init()?;
         }
     }
@@ -82,5 +101,5 @@ pub fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "a defect: {}", panic.payload_as_str().unwrap_or("no message"));
     }));
-    Ok(())
+    Ok(guard)
 }

@@ -54,7 +54,8 @@ impl AuthorizationService for Empty {
 
 /// Serves until it is killed.
 pub fn serve() {
-    octavia_authz::telemetry::start(octavia_authz::telemetry::LogFormat::Json, "info").unwrap();
+    let json = octavia_authz::telemetry::LogFormat::Json;
+    let _log = octavia_authz::telemetry::start(json, "info").unwrap();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {

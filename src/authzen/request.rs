@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::json::{Fault, check_object, document, elements, members, text};
-use crate::{authorizer::Question, policy::Attributes};
+use crate::{authorizer::Question, decision_log::Decided, policy::Attributes};
 
 /// The one type of subject.
 const API_KEY: &str = "api_key";
@@ -26,6 +26,7 @@ pub(super) struct Evaluation<'a> {
 
 #[derive(Debug, Default)]
 struct Resource<'a> {
+    id: Cow<'a, str>,
     owner: Cow<'a, str>,
     state: Cow<'a, str>,
 }
@@ -111,6 +112,18 @@ impl<'a> Evaluation<'a> {
         })
     }
 
+    /// What is said of it in the log, as far as it can be read. What is left out is as in `top`.
+    pub(super) fn asked(&'a self, top: &'a Self) -> Decided<'a> {
+        let text = |text: Option<&'a Cow<'a, str>>| text.map(|text| &**text).unwrap_or_default();
+        let (resource, context) = (self.resource.as_ref(), self.context.as_ref());
+        Decided {
+            action: text(self.action.as_ref().or(top.action.as_ref())),
+            resource_id: text(resource.or(top.resource.as_ref()).map(|it| &it.id)),
+            service: text(context.or(top.context.as_ref()).map(|it| &it.service)),
+            ..Decided::default()
+        }
+    }
+
     /// The question that is asked. What is left out is as in `top`.
     ///
     /// # Errors
@@ -190,15 +203,14 @@ fn attributes(value: &RawValue) -> Result<Resource<'_>, Fault> {
     let [kind, id, properties] = members(value, ["type", "id", "properties"])?;
     let max = Question::MAX_ATTRIBUTE;
     needed(kind, "type", max, "say what kind of thing it is; it decides nothing")?;
-    needed(id, "id", max, "say which one it is; it decides nothing")?;
+    let id = needed(id, "id", max, "say which one it is; it decides nothing")?;
     let properties = read(properties, "properties", |properties| {
         let [owner, state] = members(properties, ["owner", "state"])?;
-        Ok(Resource {
-            owner: optional(owner, "owner", max)?.unwrap_or_default(),
-            state: optional(state, "state", max)?.unwrap_or_default(),
-        })
+        let text = |value, name| optional(value, name, max).map(Option::unwrap_or_default);
+        Ok((text(owner, "owner")?, text(state, "state")?))
     });
-    Ok(properties?.unwrap_or_default())
+    let (owner, state) = properties?.unwrap_or_default();
+    Ok(Resource { id, owner, state })
 }
 
 fn environment(value: &RawValue) -> Result<Context<'_>, Fault> {

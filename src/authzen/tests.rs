@@ -17,6 +17,7 @@ use crate::{
     store::{
         CommitError, Committed, Reader, Revision, Rule, Store, StoreError, Subscriber, Summary,
     },
+    telemetry::Ratio,
     token::{KeyId, Token},
     usage::Usage,
 };
@@ -76,10 +77,11 @@ impl World {
         let policy = CurrentPolicy::new(Policy::built_in().unwrap());
         let digester = Digester::new(None, None);
         let authorizer =
-            Authorizer::new(Arc::new(Broken), policy, digester, usage, 10, Clock::System);
+            Authorizer::new(Arc::new(Broken), policy.clone(), digester, usage, 10, Clock::System);
         let token = Token::generate(KeyId::generate().unwrap()).unwrap();
         let text = token.reveal().to_owned();
-        Self { router: router(Arc::new(authorizer)), text, _dir: dir }
+        let log = DecisionLog::new(Ratio::NONE, policy, false);
+        Self { router: router(Arc::new(authorizer), log), text, _dir: dir }
     }
 
     async fn post(&self, path: &str, body: impl Into<Body>) -> (u16, String) {

@@ -24,7 +24,7 @@ use crate::{
     config::{Address, Config},
     gateway::{KeyHeader, KeyHeaders},
     server::{Server, ServerError},
-    telemetry::{self, LogFormat},
+    telemetry::{self, LogFormat, Otlp, OtlpEndpoint, Ratio},
     tls::Files,
 };
 
@@ -215,6 +215,21 @@ pub struct ServeArgs {
     /// Log events of this level and above, or those that a tracing filter lets pass
     #[arg(long, value_name = "LEVEL", env = "OCTAVIA_AUTHZ_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
+
+    /// Log this share of what is allowed, 0 to 1; what is denied always is, unless --log-level says
+    /// `octavia_authz::decision=off`
+    #[arg(long, value_name = "RATIO", env = "OCTAVIA_AUTHZ_LOG_ALLOWS", default_value = "0")]
+    pub log_allows: Ratio,
+
+    /// Send traces over OTLP (gRPC) to the collector at URL, such as `http://127.0.0.1:4317` or
+    /// `https://otel.example:4317` [default: none]
+    #[arg(long, value_name = "URL", env = "OCTAVIA_AUTHZ_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<OtlpEndpoint>,
+
+    /// Trace this share of the calls that carry no W3C trace context, 0 to 1; calls with one follow
+    /// it
+    #[arg(long, value_name = "RATIO", env = "OCTAVIA_AUTHZ_OTLP_RATIO", default_value = "0.01")]
+    pub otlp_ratio: Ratio,
 }
 
 /// Where an API listens, or that it does not.
@@ -297,6 +312,8 @@ impl ServeArgs {
             lameduck: self.lameduck,
             drain_timeout: self.drain_timeout,
             audit_retention: self.audit_retention,
+            log_allows: self.log_allows,
+            otlp: self.otlp_endpoint.map(|endpoint| Otlp { endpoint, ratio: self.otlp_ratio }),
         })
     }
 }
@@ -316,7 +333,9 @@ fn exposed(flag: &str, address: &Address) -> anyhow::Error {
 /// store has failed.
 pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let log_format = args.log_format.unwrap_or_else(default_log_format);
-    telemetry::start(log_format, &args.log_level).map_err(|error| BadUsage(error.into()))?;
+    // What it says last is written before this ends.
+    let _log =
+        telemetry::start(log_format, &args.log_level).map_err(|error| BadUsage(error.into()))?;
     let config = args.config()?;
     // Admin calls, acceptors and signals; the workers have runtimes of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()

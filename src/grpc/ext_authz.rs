@@ -14,11 +14,11 @@ use std::{borrow::Cow, collections::HashMap, str::Utf8Error, sync::Arc};
 use tonic::{Request, Response, Status};
 
 use self::wire::{AttributeContext, CheckRequest, CheckResponse, HeaderValue};
-use super::convert;
+use super::{convert, peer};
 use crate::{
+    decision_log::{Call, DecisionLog},
     gateway::{Gateway, HttpRequest, Named, Verdict},
     policy::WhenConditional,
-    telemetry::OncePerSecond,
 };
 
 /// The service and its server, made by the build.
@@ -38,14 +38,13 @@ const WHEN_CONDITIONAL: &str = "octavia.when_conditional";
 #[derive(Clone)]
 pub struct ExtAuthz {
     gateway: Arc<Gateway>,
-    /// Limits what those without a key can make us log.
-    unproven: Arc<OncePerSecond>,
+    log: DecisionLog,
 }
 
 impl ExtAuthz {
-    /// The service in front of `gateway`.
-    pub fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, unproven: Arc::default() }
+    /// The service in front of `gateway`; what is decided goes into `log`.
+    pub fn new(gateway: Arc<Gateway>, log: DecisionLog) -> Self {
+        Self { gateway, log }
     }
 }
 
@@ -55,12 +54,16 @@ impl generated::authorization_server::Authorization for ExtAuthz {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
-        let attributes = request.into_inner().attributes.unwrap_or_default();
+        let (headers, extensions, message) = request.into_parts();
+        let (headers, peer) = (headers.as_ref(), peer::in_extensions as _);
+        let call = Call { api: "check", headers, extensions: &extensions, peer };
+        let attributes = message.attributes.unwrap_or_default();
         let request = match http_request(&attributes) {
             Ok(request) => request,
             Err(error) => {
                 tracing::debug!(%error, "an HTTP request cannot be read");
                 let (request, verdict) = (HttpRequest::default(), Verdict::unreadable());
+                log::decision(&self.log, &call, &self.gateway, &request, &verdict);
                 return Ok(Response::new(answer::answer(&self.gateway, &request, verdict)));
             }
         };
@@ -71,7 +74,7 @@ impl generated::authorization_server::Authorization for ExtAuthz {
             )));
         };
         let verdict = self.gateway.check(&request);
-        log::decision(&request, &verdict, &self.unproven);
+        log::decision(&self.log, &call, &self.gateway, &request, &verdict);
         Ok(Response::new(answer::answer(&self.gateway, &request, verdict)))
     }
 }

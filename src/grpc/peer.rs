@@ -3,6 +3,8 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+use http::Extensions;
+
 /// The peer's address; stands in every request's extensions.
 #[derive(Clone, Debug)]
 pub enum Peer {
@@ -12,6 +14,11 @@ pub enum Peer {
     Tls(SocketAddr, Option<Arc<str>>),
     /// Over a Unix socket: what the kernel knows of the process, as it connected.
     Unix(Option<Credentials>),
+}
+
+/// The peer in the extensions of a request, for who only shows it.
+pub(crate) fn in_extensions(extensions: &Extensions) -> Option<&dyn fmt::Display> {
+    extensions.get::<Peer>().map(|peer| peer as &dyn fmt::Display)
 }
 
 /// A process on this machine.

@@ -62,6 +62,13 @@ const REASONS: [&str; 11] = [
     "UNAVAILABLE",
 ];
 
+impl Counted {
+    /// As it is counted under, the protocol's name without the prefix of its enum.
+    pub fn name(self) -> &'static str {
+        REASONS.get(self as usize).copied().unwrap_or_default()
+    }
+}
+
 /// Those that there are without a key: shown from the start, so that a first one is seen to rise.
 const UNPROVEN: [Counted; 4] =
     [Counted::KeyMalformed, Counted::KeyUnknown, Counted::RequestInvalid, Counted::Unavailable];

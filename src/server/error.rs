@@ -39,6 +39,9 @@ pub enum ServerError {
     /// The usage of keys can be neither read nor begun.
     #[error("cannot keep how keys are used in the data directory")]
     Usage(#[from] UsageError),
+    /// A variable of OpenTelemetry's is wrong: configuration.
+    #[error("traces cannot be sent: see the variables OTEL_EXPORTER_OTLP_… in the environment")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -65,6 +68,7 @@ impl ServerError {
                 | Self::PepperFile(_)
                 | Self::Pepper(_)
                 | Self::Tls(_)
+                | Self::Traces(_)
         )
     }
 }

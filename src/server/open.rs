@@ -29,6 +29,7 @@ pub(super) struct Files {
 /// The store, and what stands on it.
 pub(super) struct Opened {
     pub(super) store: Arc<Embedded>,
+    pub(super) policy: CurrentPolicy,
     pub(super) usage: Usage,
     pub(super) authorizer: Arc<Authorizer>,
     pub(super) keyring: Keyring,
@@ -99,8 +100,8 @@ impl Files {
             clock.clone(),
         );
         let authorizer = Arc::new(authorizer.with_metrics(handles.decisions));
-        let keyring = Keyring::new(store.clone(), policy, digester, usage.clone(), clock.clone());
+        let keyring = Keyring::new(store.clone(), policy.clone(), digester, usage.clone(), clock.clone());
         metrics.collect(Box::new(Gauges::new(&store, &authorizer, &keyring, &usage)));
-        Ok(Opened { store, usage, authorizer, keyring, operator, operator_token_file })
+        Ok(Opened { store, policy, usage, authorizer, keyring, operator, operator_token_file })
     }
 }

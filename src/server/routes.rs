@@ -8,11 +8,13 @@ use tonic::service::Routes;
 use super::{ServerError, health::Health, limits};
 use crate::{
     authorizer::Authorizer,
+    authzen,
     config::Limits,
-    gateway::{Gateway, KeyHeaders},
+    decision_log::DecisionLog,
+    gateway::Gateway,
     grpc::{
         Admin, Audit, Authorization, CountCalls, ExtAuthz, ExtAuthzServer, GuardSignIns,
-        Maintenance,
+        Maintenance, Spoken, TraceCalls,
     },
     metrics::AdminCalls,
     pb::{
@@ -24,6 +26,7 @@ use crate::{
             role_service_server::RoleServiceServer,
         },
     },
+    telemetry::Traces,
 };
 
 pub(super) const AUTHORIZATION: &str = "octavia.authz.v1.AuthorizationService";
@@ -36,23 +39,50 @@ pub(super) const ADMIN: [&str; 4] = [
     "octavia.authz.v1.MaintenanceService",
 ];
 
+/// What is traced on the authorization listeners.
+const TRACED: [&str; 2] = [AUTHORIZATION, EXT_AUTHZ];
+
 /// What answers on the authorization listeners.
 ///
 /// # Errors
 /// [`ServerError::Reflection`]
 pub(super) fn authorization(
-    authorizer: Arc<Authorizer>,
-    key_headers: KeyHeaders,
+    gateway: Gateway,
     health: &Health,
     limits: &Limits,
+    log: DecisionLog,
+    traces: Option<&Traces>,
 ) -> Result<Router, ServerError> {
     let max = limits.max_message_bytes;
-    let gateway = Arc::new(Gateway::new(Arc::clone(&authorizer), key_headers));
-    let ext_authz = ExtAuthzServer::new(ExtAuthz::new(gateway)).max_decoding_message_size(max);
-    let authorization = AuthorizationServiceServer::new(Authorization::new(authorizer))
+    let authorizer = Arc::clone(gateway.authorizer());
+    let ext_authz = ExtAuthz::new(Arc::new(gateway), log.clone());
+    let ext_authz = ExtAuthzServer::new(ext_authz).max_decoding_message_size(max);
+    let authorization = AuthorizationServiceServer::new(Authorization::new(authorizer, log))
         .max_decoding_message_size(max);
     let routes = Routes::new(authorization).add_service(ext_authz).add_service(health.service());
-    with_reflection(routes, &[AUTHORIZATION])
+    let routes = with_reflection(routes, &[AUTHORIZATION])?;
+    Ok(match traces {
+        Some(traces) => {
+            let trace = TraceCalls::new(traces.clone(), Spoken::Grpc(&TRACED));
+            routes.layer(trace)
+        }
+        None => routes,
+    })
+}
+
+/// What answers on the AuthZEN listeners.
+pub(super) fn authzen(
+    authorizer: Arc<Authorizer>,
+    log: DecisionLog,
+    traces: Option<&Traces>,
+) -> Router {
+    let router = authzen::router(authorizer, log);
+    match traces {
+        Some(traces) => {
+            router.layer(TraceCalls::new(traces.clone(), Spoken::Http(&authzen::PATHS)))
+        }
+        None => router,
+    }
 }
 
 /// What answers on the admin listeners.
@@ -66,6 +96,7 @@ pub(super) fn admin(
     health: &Health,
     calls: AdminCalls,
     guard: GuardSignIns,
+    traces: Option<&Traces>,
 ) -> Result<Router, ServerError> {
     let max = limits::MAX_ADMIN_MESSAGE;
     let keys = ApiKeyServiceServer::new(service.clone()).max_decoding_message_size(max);
@@ -78,7 +109,11 @@ pub(super) fn admin(
         .add_service(audit)
         .add_service(health.service());
     let routes = with_reflection(routes, &ADMIN)?;
-    Ok(routes.layer(guard).layer(CountCalls::new(calls)))
+    let router = routes.layer(guard).layer(CountCalls::new(calls));
+    Ok(match traces {
+        Some(traces) => router.layer(TraceCalls::new(traces.clone(), Spoken::Grpc(&ADMIN))),
+        None => router,
+    })
 }
 
 /// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.

@@ -22,6 +22,7 @@ use super::{
     group::Group,
     journal::{AppendError, Head, Index, Journal},
     state::{Applied, State},
+    told,
 };
 use crate::{
     change::{Change, ChangeKind, Effect},
@@ -227,6 +228,7 @@ impl Writer {
         self.published.publish(self.applied, self.journal.head(), &changed);
         // Behind it: the audit log shows nothing that is not published.
         self.index.extend(&self.journal.placed(), &commit);
+        told::tell(&commit.changes);
         Ok(())
     }
 }

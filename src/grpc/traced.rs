@@ -1,0 +1,246 @@
+//! Makes a span of each call that is traced, of gRPC or of plain HTTP.
+//!
+//! INVARIANT: changes nothing of call or answer. A span holds no text of a client's: names are those
+//! of our own services and paths. <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>,
+//! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use opentelemetry::{
+    KeyValue,
+    trace::{Span as _, SpanBuilder, SpanKind, Status as SpanStatus},
+};
+use opentelemetry_sdk::trace::Span;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::Peer;
+use crate::telemetry::{Noted, Traces};
+
+/// What calls are.
+#[derive(Copy, Clone, Debug)]
+pub enum Spoken {
+    /// gRPC, of services whose names begin so.
+    Grpc(&'static [&'static str]),
+    /// HTTP, at these paths.
+    Http(&'static [&'static str]),
+}
+
+/// Puts spans around services.
+#[derive(Clone, Debug)]
+pub struct TraceCalls {
+    traces: Traces,
+    spoken: Spoken,
+}
+
+/// A service of which calls are traced.
+#[derive(Clone, Debug)]
+pub struct Traced<S> {
+    inner: S,
+    trace: TraceCalls,
+}
+
+/// An answer's body; the span ends with it.
+#[derive(Debug)]
+pub struct TracedBody<B> {
+    inner: B,
+    call: Option<Call>,
+}
+
+/// A call under way. If nobody says how it ended, its caller went away.
+#[derive(Debug)]
+struct Call {
+    span: Span,
+    noted: Noted,
+    spoken: Spoken,
+}
+
+impl TraceCalls {
+    /// Traces by `traces` calls that are `spoken` so.
+    pub fn new(traces: Traces, spoken: Spoken) -> Self {
+        Self { traces, spoken }
+    }
+
+    fn begin<A>(&self, request: &mut Request<A>) -> Option<Call> {
+        let context = self.traces.admit(request.headers())?;
+        let (name, mut attributes) = match self.spoken {
+            Spoken::Grpc(services) => grpc(services, request.uri().path()),
+            Spoken::Http(paths) => http(paths, request.method(), request.uri().path()),
+        };
+        let address = match request.extensions().get::<Peer>() {
+            Some(Peer::Tcp(address) | Peer::Tls(address, _)) => Some(address),
+            Some(Peer::Unix(_)) | None => None,
+        };
+        if let Some(address) = address {
+            attributes.push(KeyValue::new("network.peer.address", address.ip().to_string()));
+            attributes.push(KeyValue::new("network.peer.port", i64::from(address.port())));
+        }
+        let builder = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
+        let span = self.traces.span(builder.with_attributes(attributes), &context);
+        let noted = Noted::new(span.span_context().trace_id());
+        request.extensions_mut().insert(noted.clone());
+        Some(Call { span, noted, spoken: self.spoken })
+    }
+}
+
+/// The name and the first attributes of a span of `path`, `/service/method`.
+fn grpc(services: &[&str], path: &str) -> (String, Vec<KeyValue>) {
+    let mut attributes = vec![KeyValue::new("rpc.system", "grpc")];
+    let known = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    let known = known.filter(|(service, method)| {
+        let is_name = |method: &str| method.bytes().all(|byte| byte.is_ascii_alphabetic());
+        services.iter().any(|known| service == known) && method.len() <= 64 && is_name(method)
+    });
+    let Some((service, method)) = known else {
+        return ("unknown".to_owned(), attributes);
+    };
+    attributes.push(KeyValue::new("rpc.service", service.to_owned()));
+    attributes.push(KeyValue::new("rpc.method", method.to_owned()));
+    (format!("{service}/{method}"), attributes)
+}
+
+/// The same of an HTTP request.
+fn http(paths: &'static [&'static str], method: &Method, path: &str) -> (String, Vec<KeyValue>) {
+    const METHODS: [Method; 6] =
+        [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD, Method::OPTIONS];
+    let known = METHODS.iter().find(|known| *known == method).map(ToString::to_string);
+    let shown = known.clone().unwrap_or_else(|| "HTTP".to_owned());
+    let method = known.unwrap_or_else(|| "_OTHER".to_owned());
+    let mut attributes = vec![KeyValue::new("http.request.method", method)];
+    match paths.iter().find(|known| **known == path) {
+        Some(path) => {
+            attributes.push(KeyValue::new("http.route", *path));
+            attributes.push(KeyValue::new("url.path", *path));
+            (format!("{shown} {path}"), attributes)
+        }
+        None => (shown, attributes),
+    }
+}
+
+impl Call {
+    /// Ends it by the code of a gRPC answer.
+    fn end_grpc(&mut self, code: Code) {
+        let number = i64::from(i32::from(code));
+        self.span.set_attribute(KeyValue::new("rpc.grpc.status_code", number));
+        // What is the server's fault.
+        let failed = matches!(
+            code,
+            Code::Unknown
+                | Code::DeadlineExceeded
+                | Code::Unimplemented
+                | Code::Internal
+                | Code::Unavailable
+                | Code::DataLoss
+        );
+        if failed {
+            self.span.set_status(SpanStatus::error(""));
+        }
+        self.spoken = Spoken::Http(&[]);
+    }
+
+    fn say_http(&mut self, status: StatusCode) {
+        let number = i64::from(status.as_u16());
+        self.span.set_attribute(KeyValue::new("http.response.status_code", number));
+        if status.is_server_error() {
+            self.span.set_attribute(KeyValue::new("error.type", status.as_str().to_owned()));
+            self.span.set_status(SpanStatus::error(""));
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if matches!(self.spoken, Spoken::Grpc(_)) {
+            self.end_grpc(Code::Cancelled);
+        }
+        self.span.set_attributes(self.noted.take());
+        self.span.end();
+    }
+}
+
+/// Ends `call` if `headers`, or trailers, have a code.
+fn end_grpc(call: &mut Option<Call>, headers: &HeaderMap) {
+    if let Some(status) = Status::from_header_map(headers)
+        && let Some(mut call) = call.take()
+    {
+        call.end_grpc(status.code());
+    }
+}
+
+impl<S> Layer<S> for TraceCalls {
+    type Service = Traced<S>;
+
+    fn layer(&self, inner: S) -> Traced<S> {
+        Traced { inner, trace: self.clone() }
+    }
+}
+
+impl<S, A, B> Service<Request<A>> for Traced<S>
+where
+    S: Service<Request<A>, Response = Response<B>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<TracedBody<B>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        let mut call = self.trace.begin(&mut request);
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let answer = answer.await?;
+            match call.as_mut().map(|call| (call.spoken, call)) {
+                Some((Spoken::Grpc(_), _)) => end_grpc(&mut call, answer.headers()),
+                Some((Spoken::Http(_), call)) => call.say_http(answer.status()),
+                None => {}
+            }
+            Ok(answer.map(|inner| TracedBody { inner, call }))
+        })
+    }
+}
+
+impl<B: Body + Unpin> Body for TracedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    end_grpc(&mut self.call, trailers);
+                }
+            }
+            Some(Err(_)) | None => {
+                if let Some(mut call) = self.call.take()
+                    && matches!(call.spoken, Spoken::Grpc(_))
+                {
+                    // An end without a code: the caller makes one of it.
+                    call.end_grpc(Code::Unknown);
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
