@@ -85,7 +85,7 @@ fn a_denial_says_who_was_denied_what_and_where_it_came_from() {
         ("message", "denied"),
         ("api", "test"),
         ("key_id", ""),
-        ("service", "cms"),
+        ("service", "ai-cms"),
         ("action", "articles.read"),
         ("reason", "KEY_UNKNOWN"),
         ("correlation_id", "c-1"),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::sidecar::Sidecar;
 
-const EVALUATION: &str = "/access/v1/evaluation";
+pub const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
 const CONFIGURATION: &str = "/.well-known/authzen-configuration";
 

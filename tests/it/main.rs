@@ -41,6 +41,7 @@ mod renewal;
 mod secrets;
 mod sidecar;
 mod sign_ins;
+mod telemetry;
 mod tls;
 mod usage;
 mod walk;

@@ -64,13 +64,22 @@ pub async fn unary(
     bearer: &str,
     message: Vec<u8>,
 ) -> Result<Vec<u8>, Status> {
-    let mut grpc = Grpc::new(channel.clone());
-    grpc.ready().await.unwrap();
     let mut request = Request::new(message);
     if !bearer.is_empty() {
         let credential = format!("Bearer {bearer}").parse().unwrap();
         request.metadata_mut().insert("authorization", credential);
     }
+    call(channel, path, request).await
+}
+
+/// A request to any path, with what it carries.
+pub async fn call(
+    channel: &Channel,
+    path: &str,
+    request: Request<Vec<u8>>,
+) -> Result<Vec<u8>, Status> {
+    let mut grpc = Grpc::new(channel.clone());
+    grpc.ready().await.unwrap();
     let path: PathAndQuery = path.parse().unwrap();
     grpc.unary(request, path, Bytes).await.map(Response::into_inner)
 }

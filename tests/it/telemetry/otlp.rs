@@ -1,0 +1,223 @@
+//! A collector that is not ours: OpenTelemetry's own protocol files and Python's grpcio.
+
+use std::{
+    env,
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use octavia_authz::pb::v1::{AuthorizeRequest, BatchAuthorizeRequest, CreateApiKeyRequest};
+use serde_json::{Value, json};
+use tonic::Request;
+
+use crate::{
+    authzen,
+    ext_authz::{self, Asked},
+    sidecar::Sidecar,
+};
+
+/// Prints its port, and then each span as a line of JSON.
+const COLLECTOR: &str = r#"
+import json, grpc
+from concurrent import futures
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
+
+def value(v):
+    return getattr(v, v.WhichOneof("value"))
+
+def attributes(list):
+    return {a.key: value(a.value) for a in list}
+
+def export(request, context):
+    for resource in request.resource_spans:
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                print(json.dumps({
+                    "name": span.name, "kind": span.kind, "status": span.status.code,
+                    "trace": span.trace_id.hex(), "span": span.span_id.hex(),
+                    "parent": span.parent_span_id.hex(), "state": span.trace_state,
+                    "took": span.end_time_unix_nano - span.start_time_unix_nano,
+                    "attributes": attributes(span.attributes),
+                    "resource": attributes(resource.resource.attributes),
+                    "raw": str(span)}), flush=True)
+    return service.ExportTraceServiceResponse()
+
+export = grpc.unary_unary_rpc_method_handler(
+    export, service.ExportTraceServiceRequest.FromString,
+    service.ExportTraceServiceResponse.SerializeToString)
+name = "opentelemetry.proto.collector.trace.v1.TraceService"
+server = grpc.server(futures.ThreadPoolExecutor(1))
+server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, {"Export": export})])
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+server.wait_for_termination()
+"#;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+const UNSAMPLED: &str = "5bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A collector. Killed when dropped.
+struct Collector {
+    child: Child,
+    endpoint: String,
+    spans: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Collector {
+    fn start() -> Self {
+        let interpreter = env::var_os("OCTAVIA_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+        let mut command = Command::new(interpreter);
+        let mut child = command.args(["-c", COLLECTOR]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines.next().expect("a port").unwrap();
+        let spans = Arc::new(Mutex::new(Vec::new()));
+        let take = Arc::clone(&spans);
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                take.lock().unwrap().push(serde_json::from_str(&line).unwrap());
+            }
+        });
+        Self { child, endpoint: format!("http://127.0.0.1:{port}"), spans }
+    }
+
+    /// Those of this name. What was sent before the sidecar ended is printed: it was answered.
+    fn spans(&self, name: &str) -> Vec<Value> {
+        let spans = self.spans.lock().unwrap();
+        spans.iter().filter(|span| span["name"] == name).cloned().collect()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn within<T>(trace: &str, flags: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let parent = format!("00-{trace}-{PARENT}-{flags}");
+    request.metadata_mut().insert("traceparent", parent.parse().unwrap());
+    request.metadata_mut().insert("tracestate", "vendor=one,other=two".parse().unwrap());
+    request
+}
+
+fn ask(key: &str, action: &str) -> AuthorizeRequest {
+    AuthorizeRequest { key: key.to_owned(), action: action.to_owned(), ..Default::default() }
+}
+
+#[tokio::test]
+#[ignore = "needs Python with grpcio and opentelemetry-proto: see .ci/run"]
+async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
+    let collector = Collector::start();
+    let sidecar = Sidecar::start_with(&[
+        "--authzen-listen",
+        "127.0.0.1:0",
+        "--otlp-endpoint",
+        &collector.endpoint,
+        "--otlp-ratio",
+        "0",
+    ]);
+    let (key, text) = sidecar.create("read_only").await;
+    let mut client = sidecar.authorization().await;
+    client.authorize(ask(&text, "comments.read")).await.unwrap();
+    client.authorize(within(UNSAMPLED, "00", ask(&text, "comments.read"))).await.unwrap();
+    client.authorize(within(TRACE, "01", ask(&text, "comments.create"))).await.unwrap();
+    let requests = vec![ask(&text, "comments.read"), ask(&text, "x.y"), ask("no key", "x.y")];
+    let batch = BatchAuthorizeRequest { requests };
+    client.batch_authorize(within(TRACE, "01", batch)).await.unwrap();
+    // The text of a key in every wrong place.
+    let mut wrong = ask(&text, &text);
+    (wrong.service, wrong.correlation_id) = (text.clone(), text.clone());
+    client.authorize(within(TRACE, "01", wrong)).await.unwrap();
+    let path = format!("/octavia.authz.v1.AuthorizationService/{text}");
+    let mut raw = Request::new(Vec::new());
+    raw.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
+    crate::raw::call(&sidecar.channel().await, &path, raw).await.unwrap_err();
+    let mut http = authzen::client::Client::of(&sidecar);
+    let question = authzen::question(&text, "comments.read").to_string();
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         traceparent: 00-{TRACE}-{PARENT}-01\r\n\r\n",
+        authzen::EVALUATION,
+        question.len()
+    );
+    http.send(head + &question);
+    assert_eq!(http.receive().json()["decision"], true);
+    let create = CreateApiKeyRequest { name: "x".to_owned(), ..Default::default() };
+    sidecar.keys().await.create_api_key(within(TRACE, "01", create)).await.unwrap_err();
+    drop((client, http));
+    let log = sidecar.finish().await;
+
+    let one = |name: &str| match &collector.spans(name)[..] {
+        [span] => span.clone(),
+        other => panic!("{name}: {other:?} of {:?}", collector.spans.lock().unwrap()),
+    };
+    let service = "octavia.authz.v1.AuthorizationService";
+    let [denied, wrong] = &collector.spans(&format!("{service}/Authorize"))[..] else {
+        panic!("{:?}", collector.spans.lock().unwrap());
+    };
+    assert_eq!(denied["kind"], 2, "a server's");
+    for span in [denied, wrong] {
+        let context = ["trace", "parent", "state"].map(|name| span[name].clone());
+        assert_eq!(context, [TRACE, PARENT, "vendor=one,other=two"], "{span}");
+        assert!(span["took"].as_u64().unwrap() > 0);
+    }
+    let mut attributes = denied["attributes"].clone();
+    let peer = attributes.as_object_mut().unwrap();
+    assert_eq!(peer.remove("network.peer.address").unwrap(), "127.0.0.1");
+    assert!(peer.remove("network.peer.port").is_some());
+    let expected = json!({
+        "rpc.system": "grpc", "rpc.service": service, "rpc.method": "Authorize",
+        "rpc.grpc.status_code": 0, "octavia.allowed": false, "octavia.reason": "ACTION_DENIED",
+        "octavia.service": "ai-cms", "octavia.action": "comments.create",
+        "octavia.role": "read_only", "octavia.key_id": key.id,
+    });
+    assert_eq!(attributes, expected);
+    let resource = &denied["resource"];
+    assert_eq!(resource["service.name"], "octavia-authz");
+    assert_eq!(resource["service.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(resource["service.instance.id"].as_str().unwrap().len(), 36);
+    let batch = one(&format!("{service}/BatchAuthorize"));
+    assert_eq!(batch["attributes"]["octavia.decisions"], 3);
+    assert_eq!(batch["attributes"]["octavia.denials"], 2);
+    assert_eq!(batch["attributes"]["octavia.reason"], "ACTION_UNKNOWN");
+    let http = one("POST /access/v1/evaluation");
+    assert_eq!(http["attributes"]["http.response.status_code"], 200);
+    assert_eq!(http["attributes"]["octavia.allowed"], true);
+    let unknown = one("unknown");
+    assert_eq!(
+        (&unknown["attributes"]["rpc.grpc.status_code"], &unknown["status"]),
+        (&12.into(), &2.into())
+    );
+    let admin = one("octavia.authz.v1.ApiKeyService/CreateApiKey");
+    assert_eq!(admin["attributes"]["rpc.grpc.status_code"], 3);
+    assert_eq!(collector.spans.lock().unwrap().len(), 6, "and no others");
+    let all = format!("{:?}", collector.spans.lock().unwrap());
+    assert!(!all.contains(&text) && !all.contains(UNSAMPLED), "{all}");
+    assert!(!log.contains(&text));
+}
+
+#[tokio::test]
+#[ignore = "needs Python with grpcio and opentelemetry-proto: see .ci/run"]
+async fn a_share_of_the_calls_without_a_context_is_traced_and_says_so_in_the_log() {
+    let collector = Collector::start();
+    let sidecar =
+        Sidecar::start_with(&["--otlp-endpoint", &collector.endpoint, "--otlp-ratio", "1"]);
+    let (_, text) = sidecar.create("read_only").await;
+    let asked = Asked::new("POST", "/cms/tags/create", &text).json("{}");
+    asked.ask(&ext_authz::client(&sidecar).await).await;
+    let log = sidecar.finish().await;
+    let spans = collector.spans("envoy.service.auth.v3.Authorization/Check");
+    let [span] = &spans[..] else { panic!("{spans:?}") };
+    assert_eq!(
+        (&span["parent"], &span["attributes"]["octavia.action"]),
+        (&"".into(), &"tags.create".into())
+    );
+    let events = super::events(&log, super::DECISION);
+    assert_eq!(events[0]["trace_id"], span["trace"]);
+    assert!(!spans.is_empty() && !format!("{spans:?}").contains(&text));
+}
