@@ -20,7 +20,7 @@ async fn lives_with(endpoint: &str) {
     let mut client = sidecar.authorization().await;
     // More than wait at once, so that some are dropped at the door.
     for _ in 0..4000 {
-        let (key, action) = (text.clone(), "comments.read".to_owned());
+        let (key, action) = (text.clone(), "tags.read".to_owned());
         let request = AuthorizeRequest { key, action, ..Default::default() };
         assert!(client.authorize(request).await.unwrap().into_inner().allowed);
     }

@@ -47,7 +47,7 @@ async fn every_api_logs_a_denial_once_and_in_the_same_shape() {
     let (key, text) = sidecar.create("read_only").await;
     let mut client = sidecar.authorization().await;
     let denied = |name| request(&text, "articles.create", name);
-    let allowed = || request(&text, "comments.read", "allowed");
+    let allowed = || request(&text, "tags.read", "allowed");
     client.authorize(traced(denied("one"))).await.unwrap();
     client.authorize(traced(allowed())).await.unwrap();
     let requests = vec![allowed(), denied("two"), denied("three")];
@@ -122,7 +122,7 @@ async fn allows_are_logged_by_the_ratio_and_a_filter_switches_all_off() {
         let sidecar = start(args);
         let (_, text) = sidecar.create("read_only").await;
         for _ in 0..10 {
-            assert!(sidecar.authorize(&text, "comments.read").await.allowed);
+            assert!(sidecar.authorize(&text, "tags.read").await.allowed);
         }
         sidecar.authorize(&text, "comments.create").await;
         let log = sidecar.finish().await;

@@ -123,10 +123,10 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     ]);
     let (key, text) = sidecar.create("read_only").await;
     let mut client = sidecar.authorization().await;
-    client.authorize(ask(&text, "comments.read")).await.unwrap();
-    client.authorize(within(UNSAMPLED, "00", ask(&text, "comments.read"))).await.unwrap();
+    client.authorize(ask(&text, "tags.read")).await.unwrap();
+    client.authorize(within(UNSAMPLED, "00", ask(&text, "tags.read"))).await.unwrap();
     client.authorize(within(TRACE, "01", ask(&text, "comments.create"))).await.unwrap();
-    let requests = vec![ask(&text, "comments.read"), ask(&text, "x.y"), ask("no key", "x.y")];
+    let requests = vec![ask(&text, "tags.read"), ask(&text, "x.y"), ask("no key", "x.y")];
     let batch = BatchAuthorizeRequest { requests };
     client.batch_authorize(within(TRACE, "01", batch)).await.unwrap();
     // The text of a key in every wrong place.
@@ -138,7 +138,7 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     raw.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
     crate::raw::call(&sidecar.channel().await, &path, raw).await.unwrap_err();
     let mut http = authzen::client::Client::of(&sidecar);
-    let question = authzen::question(&text, "comments.read").to_string();
+    let question = authzen::question(&text, "tags.read").to_string();
     let head = format!(
         "POST {} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          traceparent: 00-{TRACE}-{PARENT}-01\r\n\r\n",

@@ -95,7 +95,7 @@ async fn decisions_and_changes_go_on_and_a_stop_is_prompt() {
             assert!(answers.len() == BATCH && answers.iter().all(|answer| !answer.allowed));
         }
     }
-    assert!(client.authorize(ask(&key, "comments.read")).await.unwrap().into_inner().allowed);
+    assert!(client.authorize(ask(&key, "tags.read")).await.unwrap().into_inner().allowed);
     keys.create_api_key(create()).await.unwrap();
     drop((client, keys));
 
