@@ -100,7 +100,8 @@ impl Files {
             clock.clone(),
         );
         let authorizer = Arc::new(authorizer.with_metrics(handles.decisions));
-        let keyring = Keyring::new(store.clone(), policy.clone(), digester, usage.clone(), clock.clone());
+        let keyring =
+            Keyring::new(store.clone(), policy.clone(), digester, usage.clone(), clock.clone());
         metrics.collect(Box::new(Gauges::new(&store, &authorizer, &keyring, &usage)));
         Ok(Opened { store, policy, usage, authorizer, keyring, operator, operator_token_file })
     }

@@ -31,7 +31,7 @@ impl Python {
         let mut command = Command::new(interpreter);
         command.args([script, addresses, THREADS]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        write!(child.stdin.as_mut().unwrap(), "{questions}\n").unwrap();
+        writeln!(child.stdin.as_mut().unwrap(), "{questions}").unwrap();
         Self(child)
     }
 
