@@ -66,6 +66,8 @@ pub enum TelemetryError {
 
 /// sled is heard no further than this.
 const SLED: &str = "sled=info";
+/// h2 warns of every frame that a client sends in vain; who wants to hear it says so.
+const H2: &str = "h2=error";
 
 /// Writes events that pass `level` to standard error from now on, as long as the guard is kept. Who
 /// logs does not wait for that.
@@ -77,7 +79,7 @@ pub fn start(format: LogFormat, level: &str) -> Result<LogGuard, TelemetryError>
         return Err(TelemetryError::Level(level.to_owned()));
     }
     let filter = EnvFilter::builder()
-        .parse(level)
+        .parse(format!("{H2},{level}"))
         .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?
         // What sled traces are records, digests included, as lists of numbers.
         .add_directive(

@@ -24,6 +24,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// All messages of an API that have not arrived whole, together, in bytes.
+    pub fn max_held_bytes(&self) -> usize {
+        self.max_message_bytes.saturating_mul(64)
+    }
+
     /// What `serve` has where nothing is given. A message of 1 MiB holds the largest batch.
     pub const DEFAULT: Self = Self {
         max_connections: 10_000,

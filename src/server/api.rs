@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -46,13 +46,23 @@ struct Inner {
     pacing: Pacing,
     connections: Connections,
     waiting: AtomicUsize,
+    /// Bytes of messages of calls that wait.
+    held: AtomicUsize,
     metrics: ListenerMetrics,
     refused: OncePerSecond,
     shed: OncePerSecond,
 }
 
-/// A call that waits for its answer; counted until this is dropped.
-pub(super) struct Waiting(Api);
+/// A call that waits for its answer; it, and what has arrived of its message, is counted until this
+/// is dropped. Clones are the same.
+pub(super) struct Waiting(Arc<Held>);
+
+/// What a call makes us hold.
+pub(super) struct Held {
+    api: Api,
+    bytes: AtomicUsize,
+    waits: AtomicBool,
+}
 
 impl Api {
     /// The API `name`, answered by `router`, within `limits`.
@@ -77,6 +87,7 @@ impl Api {
             pacing,
             connections: Connections::new(limits.max_connections),
             waiting: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             metrics,
             refused: OncePerSecond::default(),
             shed: OncePerSecond::default(),
@@ -103,20 +114,21 @@ impl Api {
     /// One more call; `None` when too many wait already.
     pub(super) fn begin(&self) -> Option<Waiting> {
         // From here on it is taken back when it is dropped.
-        let waiting = Waiting(self.clone());
+        let held = Held { api: self.clone(), bytes: AtomicUsize::new(0), waits: true.into() };
+        let waiting = Waiting(Arc::new(held));
         if self.0.waiting.fetch_add(1, Ordering::Relaxed) < self.0.limits.max_in_flight {
             return Some(waiting);
         }
+        self.shed("too many are in flight");
+        None
+    }
+
+    /// A call is turned away.
+    fn shed(&self, why: &'static str) {
         self.0.metrics.shed();
         if let Some(unlogged) = self.0.shed.admit() {
-            tracing::warn!(
-                api = self.0.name,
-                max_in_flight = self.0.limits.max_in_flight,
-                unlogged,
-                "a call was turned away: too many are in flight"
-            );
+            tracing::warn!(api = self.0.name, why, unlogged, "a call was turned away");
         }
-        None
     }
 
     /// Has every connection end once its calls are answered, and those to come.
@@ -164,9 +176,37 @@ impl Api {
     }
 }
 
+impl Waiting {
+    /// What it makes us hold, to be told of what arrives.
+    pub(super) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.0)
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        let Held { api, bytes, waits } = &*self.0;
+        waits.store(false, Ordering::Relaxed);
+        api.0.held.fetch_sub(bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        api.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Held {
+    /// `len` bytes more of its message have arrived. False when all calls together hold too much.
+    pub(super) fn arrived(&self, len: usize) -> bool {
+        // A stream that has the head of its answer hands messages on as they come.
+        if !self.waits.load(Ordering::Relaxed) {
+            return true;
+        }
+        let Inner { held, limits, .. } = &*self.api.0;
+        self.bytes.fetch_add(len, Ordering::Relaxed);
+        let before = held.fetch_add(len, Ordering::Relaxed);
+        let fits = before.saturating_add(len) <= limits.max_held_bytes();
+        if !fits {
+            self.api.shed("messages that have not arrived whole take too much room");
+        }
+        fits
     }
 }
 

@@ -9,6 +9,7 @@ use axum::{
 };
 use http::StatusCode;
 use tokio_stream::StreamExt as _;
+use tonic::Status;
 
 use super::refusal;
 
@@ -34,10 +35,10 @@ async fn whole(body: Body, max: usize) -> Result<Vec<u8>, Response> {
     let mut chunks = body.into_data_stream();
     let (mut kept, mut len) = (Vec::new(), 0_usize);
     while let Some(chunk) = chunks.next().await {
-        let Ok(chunk) = chunk else {
-            let message = "the body did not arrive whole";
-            return Err(refusal::http(StatusCode::BAD_REQUEST, message));
-        };
+        let chunk = chunk.map_err(|error| match error.into_inner().downcast::<Status>() {
+            Ok(no_room) => refusal::http(StatusCode::SERVICE_UNAVAILABLE, no_room.message()),
+            Err(_) => refusal::http(StatusCode::BAD_REQUEST, "the body did not arrive whole"),
+        })?;
         len = len.saturating_add(chunk.len());
         if len <= max {
             kept.extend_from_slice(&chunk);

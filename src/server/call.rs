@@ -13,7 +13,7 @@ use std::{
 };
 
 use axum::{
-    Router,
+    BoxError, Router,
     body::{Body, Bytes},
     routing::future::RouteFuture,
 };
@@ -25,7 +25,7 @@ use tokio::time::{Sleep, sleep};
 use tower::Service as _;
 
 use super::{
-    api::{Api, Waiting},
+    api::{Api, Held, Waiting},
     connections::{Activity, InFlight},
     refusal,
 };
@@ -65,7 +65,8 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
         let timeout = client_timeout(request.headers()).map_or(limit, |own| own.min(limit));
         request.extensions_mut().insert(self.peer.clone());
         let mut router: Router = self.api.router().clone();
-        let answering = router.call(request.map(Body::new));
+        let held = waiting.held();
+        let answering = router.call(request.map(|body| Body::new(Question { body, held })));
         let state = State::Answering { answering, waiting, timeout, over: None, client };
         Call { state, in_flight }
     }
@@ -127,6 +128,37 @@ impl Future for Call {
         };
         let in_flight = this.in_flight.take();
         Poll::Ready(Ok(response.map(|body| Answer { body, _in_flight: in_flight })))
+    }
+}
+
+/// The message of a call, as it arrives.
+struct Question {
+    body: Incoming,
+    held: Arc<Held>,
+}
+
+impl http_body::Body for Question {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let len = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+        if len.is_some_and(|len| !self.held.arrived(len)) {
+            return Poll::Ready(Some(Err(refusal::no_room().into())));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

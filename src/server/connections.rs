@@ -29,6 +29,8 @@ struct Inner {
 #[derive(Default)]
 struct Table {
     open: HashMap<u64, Entry>,
+    /// How many of them were told to end.
+    told: usize,
     next: u64,
     draining: bool,
 }
@@ -88,11 +90,13 @@ impl Connections {
     pub(super) fn admit(&self, metrics: &ListenerMetrics) -> Option<(Place, Ended)> {
         let max = self.0.max;
         let mut table = self.table();
-        if table.open.len() >= max {
-            let evicted = table.evict(max / 100 + 1);
-            if evicted == 0 || table.open.len() >= max.saturating_add(max / 10 + 1) {
-                return None;
-            }
+        if table.open.len() >= max.saturating_add(max / 10 + 1) {
+            return None;
+        }
+        // Those that were told already make room, too.
+        let staying = table.open.len().saturating_sub(table.told);
+        if staying >= max && table.evict(max / 100 + 1) == 0 {
+            return None;
         }
         let activity = Arc::new(Activity::new(self.0.epoch));
         let (end, told) = oneshot::channel();
@@ -119,16 +123,20 @@ impl Connections {
         for entry in table.open.values_mut() {
             entry.tell(End::Drain);
         }
+        table.told = table.open.len();
     }
 
     /// Tells those to end whose client has shown certificates, or none, that `admits` does not
     /// let in.
     pub(super) fn end_distrusted(&self, admits: impl Fn(&[CertificateDer<'static>]) -> bool) {
-        for entry in self.table().open.values_mut() {
+        let mut table = self.table();
+        let mut told = 0_usize;
+        for entry in table.open.values_mut() {
             if entry.chain.as_ref().is_some_and(|chain| !admits(chain)) {
-                entry.tell(End::Distrusted);
+                told = told.saturating_add(usize::from(entry.tell(End::Distrusted)));
             }
         }
+        table.told = table.told.saturating_add(told);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -153,16 +161,18 @@ impl Table {
                 entry.tell(End::Evicted);
             }
         }
+        self.told = self.told.saturating_add(idle.len());
         idle.len()
     }
 }
 
 impl Entry {
-    fn tell(&mut self, end: End) {
-        if let Some(told) = self.end.take() {
-            // One that ends by itself does not listen.
-            let _ = told.send(end);
-        }
+    /// Tells it to end; false if it was told already.
+    fn tell(&mut self, end: End) -> bool {
+        let Some(told) = self.end.take() else { return false };
+        // One that ends by itself does not listen.
+        let _ = told.send(end);
+        true
     }
 }
 
@@ -195,7 +205,10 @@ impl Ended {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.table().open.remove(&self.id);
+        let mut table = self.connections.table();
+        if table.open.remove(&self.id).is_some_and(|entry| entry.end.is_none()) {
+            table.told = table.told.saturating_sub(1);
+        }
     }
 }
 

@@ -20,6 +20,13 @@ pub(super) fn too_many(is_grpc: bool, max: usize) -> Response<Body> {
     response
 }
 
+/// What has arrived of all calls together takes too much room.
+pub(super) fn no_room() -> Status {
+    Status::resource_exhausted(
+        "messages that have not arrived whole take too much room: try again in a moment",
+    )
+}
+
 /// A call took longer than `timeout`.
 pub(super) fn too_late(is_grpc: bool, timeout: Duration) -> Response<Body> {
     let message = format!(

@@ -118,8 +118,8 @@ async fn one(accepted: Accepted) {
         result = serving.as_mut() => return log(result),
         end = ended.why() => end,
     };
-    // hyper would wait for a greeting for ever.
-    if !activity.has_greeted() {
+    // hyper would wait for a greeting for ever; and who has made no call yet loses none.
+    if !activity.has_greeted() || (end == End::Evicted && activity.turn() == 0) {
         return;
     }
     serving.as_mut().graceful_shutdown();

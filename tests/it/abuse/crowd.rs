@@ -84,7 +84,6 @@ mod at_the_limit {
     }
 
     #[test]
-    #[ignore = "needs --max-connections"]
     fn those_that_make_calls_stay_and_new_ones_get_in() {
         // One that is turned away in the midst of the rush may have to try again.
         let siege = siege(true);
@@ -106,7 +105,6 @@ mod at_the_limit {
     }
 
     #[test]
-    #[ignore = "needs --max-connections"]
     fn a_new_one_gets_in_at_once_when_all_others_are_idle() {
         let siege = siege(false);
         let idle = idle(&siege, LIMIT as u64);
@@ -117,7 +115,6 @@ mod at_the_limit {
     }
 
     #[test]
-    #[ignore = "needs --max-connections"]
     fn a_new_one_gets_in_at_once_in_the_midst_of_a_rush() {
         let siege = siege(false);
         let idle = idle(&siege, 1_000);
@@ -128,7 +125,6 @@ mod at_the_limit {
     }
 
     #[test]
-    #[ignore = "needs --max-connections"]
     fn those_that_come_without_end_do_not_push_out_one_that_makes_calls() {
         let siege = siege(true);
         let mut early = Hostile::connect(siege.address());
@@ -144,7 +140,6 @@ mod at_the_limit {
     }
 
     #[test]
-    #[ignore = "needs --max-connections"]
     fn those_whose_calls_never_end_do_not_shut_out_others() {
         let siege = siege(true);
         let busy: Vec<Hostile> = (0..2 * LIMIT)

@@ -35,10 +35,10 @@ fn no_memory_is_held_for_a_message_that_is_only_said_to_be_large() {
 }
 
 #[test]
-fn what_a_connection_can_make_it_hold_is_128_messages() {
+fn what_all_calls_together_can_make_it_hold_is_64_messages() {
     const CONNECTIONS: usize = 2;
-    /// The largest message of each call, and the window of the connection.
-    const OF_ONE: u64 = 128 * MIB + MIB;
+    /// The largest messages, in buffers that double as they grow, and the windows.
+    const BOUND: u64 = 2 * 64 * MIB + CONNECTIONS as u64 * MIB + NOTHING_KEPT;
     let siege = Siege::new();
     // All but one byte of the largest message.
     let most = [&message_that_says(LARGEST)[..], &vec![b'x'; LARGEST - 1]].concat();
@@ -49,7 +49,9 @@ fn what_a_connection_can_make_it_hold_is_128_messages() {
                 let mut hostile = Hostile::connect(siege.address());
                 for n in 0..128 {
                     hostile.send(&call(stream_id(n), AUTHORIZE, &[]));
-                    assert_eq!(hostile.send_data(stream_id(n), &most), most.len());
+                    if hostile.send_data(stream_id(n), &most) < most.len() {
+                        break;
+                    }
                 }
                 siege.others_are_answered();
             });
@@ -57,6 +59,5 @@ fn what_a_connection_can_make_it_hold_is_128_messages() {
     });
     println!("{} MiB of messages in {:?}", CONNECTIONS * 128, begun.elapsed());
     let tally = Tally { sent: 128 * CONNECTIONS as u64, ..Default::default() };
-    let bound = CONNECTIONS as u64 * OF_ONE + NOTHING_KEPT;
-    siege.lifted("calls with most of a message", &tally, bound);
+    siege.lifted("calls with most of a message", &tally, BOUND);
 }

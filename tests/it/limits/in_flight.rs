@@ -132,3 +132,36 @@ async fn streams_and_watches_take_no_room() {
     drop(open);
     sidecar.finish().await;
 }
+
+#[tokio::test]
+async fn messages_that_do_not_arrive_take_no_more_than_64_of_the_largest_together() {
+    let sidecar = Sidecar::start_with(&["--max-message-bytes", "1024"]);
+    let (_, text) = sidecar.create("writer").await;
+    let message = question(&text).encode_to_vec();
+    let mut connection = Connection::to(&sidecar.listen).await;
+    // Of a message of 1000 bytes, all but one.
+    let begun = [&[0, 0, 0, 3, 232][..], &[b'x'; 999]].concat();
+    let mut waiting = Vec::new();
+    for _ in 0..65 {
+        let mut held = connection.begin(raw::AUTHORIZE, &[]).await;
+        held.send(begun.clone());
+        waiting.push(held);
+    }
+    let refused = Connection::to(&sidecar.listen).await.begin(raw::AUTHORIZE, &[]).await;
+    let refused = refused.finish(&vec![b'x'; 1000]).await;
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert!(refused.message().contains("take too much room: try again"), "{}", refused.message());
+    // There is room again when they are given up.
+    drop((waiting, connection));
+    let started = std::time::Instant::now();
+    loop {
+        let call = Connection::to(&sidecar.listen).await.begin(raw::AUTHORIZE, &[]).await;
+        let answer = call.finish(&message).await;
+        if answer.code() == Code::Ok {
+            assert!(answer.decoded::<AuthorizeResponse>().allowed);
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE);
+    }
+    sidecar.finish().await;
+}

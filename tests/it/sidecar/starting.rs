@@ -41,6 +41,7 @@ impl Starting {
             // Where a test gives no flag.
             .env("OCTAVIA_AUTHZ_OPS_LISTEN", "127.0.0.1:0")
             .env("OCTAVIA_AUTHZ_LAMEDUCK", "0s")
+            .env("OCTAVIA_AUTHZ_MAX_FAILED_SIGN_INS", "1000000")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
