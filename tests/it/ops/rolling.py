@@ -17,6 +17,8 @@ SERVICE_CONFIG = {
 }
 OPTIONS = [
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    # Of several addresses it would be the list of them, which is none: the server refuses it.
+    ("grpc.default_authority", "localhost"),
     ("grpc.enable_retries", 0),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
