@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{EVALUATION, client::Client, question, start};
-use crate::sidecar::Sidecar;
+use crate::{held::Connection, sidecar::Sidecar};
 
 fn is_allowed(client: &mut Client, key: &str) -> bool {
     client.evaluate(EVALUATION, &question(key, "articles.create"))["decision"] == true
@@ -37,6 +37,27 @@ async fn it_answers_on_every_address_of_its_own_and_is_off_without_one() {
         assert_eq!(sidecar.authzen_listen, "");
         sidecar.finish().await;
     }
+}
+
+#[tokio::test]
+async fn whoever_begins_with_http_2_is_answered_in_it() {
+    let sidecar = start();
+    let (_, text) = sidecar.create("writer").await;
+    let mut connection = Connection::to(&sidecar.authzen_listen).await;
+    let json = [("content-type", "application/json"), ("x-request-id", "two")];
+    for (action, decision) in [("articles.create", true), ("api_keys.create", false)] {
+        let body = question(&text, action).to_string();
+        let answer = connection.begin_http(EVALUATION, &json).await.finish_http(body).await;
+        assert_eq!(
+            (answer.http_status, answer.headers["x-request-id"].as_bytes()),
+            (200, &b"two"[..])
+        );
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["decision"], decision, "{action}");
+    }
+    let answer = connection.begin_http("/no/such", &json).await.finish_http("").await;
+    assert_eq!(answer.http_status, 404);
+    sidecar.finish().await;
 }
 
 #[tokio::test]

@@ -2,39 +2,28 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::SendRequest;
-use http::Request;
 use octavia_authz::pb::v1::AuthorizeRequest;
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
+    held::Connection,
     raw,
     sidecar::{PATIENCE, Sidecar},
 };
 
-/// A connection without gRPC.
-async fn connect(sidecar: &Sidecar) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(&sidecar.listen).await.unwrap();
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(async move {
-        let _ = connection.await;
-    });
-    client.ready().await.unwrap()
-}
-
 #[tokio::test]
 async fn a_connection_carries_128_calls_at_once() {
     let sidecar = Sidecar::start();
-    let client = connect(&sidecar).await;
+    let client = Connection::to(&sidecar.listen).await;
     let settled = async {
-        while client.current_max_send_streams() != 128 {
+        while client.max_streams() != 128 {
             tokio::task::yield_now().await;
         }
     };
-    assert!(timeout(PATIENCE, settled).await.is_ok(), "{}", client.current_max_send_streams());
+    assert!(timeout(PATIENCE, settled).await.is_ok(), "{}", client.max_streams());
     drop(client);
     sidecar.finish().await;
 }
@@ -57,21 +46,17 @@ async fn a_message_that_does_not_arrive_is_given_up_and_streams_are_not() {
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert!(watch.message().await.unwrap().is_some());
 
-    let mut client = connect(&sidecar).await;
+    let mut client = Connection::to(&sidecar.listen).await;
     let mut calls = Vec::new();
     for _ in 0..100 {
-        let request = Request::post(format!("http://{}{}", sidecar.listen, raw::AUTHORIZE));
-        let request = request.header("content-type", "application/grpc").header("te", "trailers");
-        client = client.ready().await.unwrap();
-        let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        let mut call = client.begin(raw::AUTHORIZE, &[]).await;
         // 1 MiB is said to follow.
-        body.send_data(Bytes::from_static(b"\0\0\x10\0\0and no more"), false).unwrap();
-        calls.push((answer, body));
+        call.send(&b"\0\0\x10\0\0and no more"[..]);
+        calls.push(call);
     }
     assert!(sidecar.authorize(&text, "articles.create").await.allowed);
-    for (answer, _body) in calls {
-        let answer = timeout(Duration::from_secs(20), answer).await.expect("it is given up");
-        assert_eq!(answer.unwrap().headers()["grpc-status"], "1", "CANCELLED");
+    for call in calls {
+        assert_eq!(call.answered().await.code(), Code::DeadlineExceeded);
     }
 
     assert!(sidecar.authorize(&text, "articles.create").await.allowed);
