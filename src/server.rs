@@ -254,12 +254,16 @@ impl Server {
         let mut acceptors = JoinSet::new();
         for listener in authorization.listeners {
             let (workers, api) = (workers.clone(), authorization.api.clone());
-            acceptors.spawn(listener.accept(move |socket| workers.dispatch(socket, &api)));
+            acceptors.spawn(async move {
+                listener.accept(|socket| workers.dispatch(socket, &api)).await;
+            });
         }
         for Bound { api, listeners } in others {
             for listener in listeners {
                 let (queue, api) = (queue.clone(), api.clone());
-                acceptors.spawn(listener.accept(move |socket| queue.dispatch(socket, &api)));
+                acceptors.spawn(async move {
+                    listener.accept(|socket| queue.dispatch(socket, &api)).await;
+                });
             }
         }
 
@@ -366,7 +370,9 @@ impl Ops {
         server.spawn(serve::all(accepted, drain));
         for listener in bound.listeners {
             let (queue, api) = (queue.clone(), bound.api.clone());
-            acceptors.spawn(listener.accept(move |socket| queue.dispatch(socket, &api)));
+            acceptors.spawn(async move {
+                listener.accept(|socket| queue.dispatch(socket, &api)).await;
+            });
         }
         Ok(Self { addresses, api: bound.api, acceptors, server, draining })
     }

@@ -19,10 +19,13 @@ use hyper_util::{
 
 use super::{
     connection::Pacing,
-    connections::{Connections, Ended, Place},
+    connections::{Connections, Ended, Full, Place},
     limits,
 };
 use crate::{config::Limits, metrics::ListenerMetrics, telemetry::OncePerSecond};
+
+/// How often it is looked whether there is a place.
+const ADMISSION_STEP: Duration = Duration::from_millis(5);
 
 /// Which HTTP a listener speaks.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -94,9 +97,20 @@ impl Api {
         }))
     }
 
-    /// A place for one more connection; `None` when there are too many, and none of them is idle.
-    pub(super) fn admit(&self) -> Option<(Place, Ended)> {
-        let place = self.0.connections.admit(&self.0.metrics);
+    /// A place for one more connection, waited for if some are ending; `None` when there are too
+    /// many.
+    pub(super) async fn admit(&self) -> Option<(Place, Ended)> {
+        let mut waited = Duration::ZERO;
+        let place = loop {
+            match self.0.connections.admit(&self.0.metrics) {
+                Ok(place) => break Some(place),
+                Err(Full::ForNow) if waited < limits::ADMISSION => {
+                    tokio::time::sleep(ADMISSION_STEP).await;
+                    waited = waited.saturating_add(ADMISSION_STEP);
+                }
+                Err(_) => break None,
+            }
+        };
         if place.is_none() {
             self.0.metrics.refused();
             if let Some(unlogged) = self.0.refused.admit() {

@@ -43,6 +43,15 @@ struct Entry {
     chain: Option<Vec<CertificateDer<'static>>>,
 }
 
+/// There is no place for a connection.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// In a moment there may be: some are ending.
+    ForNow,
+    /// Calls are in flight on all of them.
+    Busy,
+}
+
 /// Why a connection has to end.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -87,16 +96,16 @@ impl Connections {
 
     /// A place for one more. Where there is none the idlest are told to end: those that have made
     /// no call first, the oldest of them first.
-    pub(super) fn admit(&self, metrics: &ListenerMetrics) -> Option<(Place, Ended)> {
+    pub(super) fn admit(&self, metrics: &ListenerMetrics) -> Result<(Place, Ended), Full> {
         let max = self.0.max;
         let mut table = self.table();
         if table.open.len() >= max.saturating_add(max / 10 + 1) {
-            return None;
+            return Err(Full::ForNow);
         }
         // Those that were told already make room, too.
         let staying = table.open.len().saturating_sub(table.told);
-        if staying >= max && table.evict(max / 100 + 1) == 0 {
-            return None;
+        if staying >= max {
+            table.evict(max / 100 + 1)?;
         }
         let activity = Arc::new(Activity::new(self.0.epoch));
         let (end, told) = oneshot::channel();
@@ -113,7 +122,7 @@ impl Connections {
         let connections = self.clone();
         let connected = metrics.connected();
         let place = Place { connections, id, activity, _connected: connected };
-        Some((place, Ended(Some(told))))
+        Ok((place, Ended(Some(told))))
     }
 
     /// Tells all to end, and those to come.
@@ -145,11 +154,17 @@ impl Connections {
 }
 
 impl Table {
-    /// Tells the `count` idlest to end, or as many as are idle. Says how many that are.
-    fn evict(&mut self, count: usize) -> usize {
-        let idle = self.open.iter().filter(|(_, entry)| entry.end.is_some());
-        let mut idle: Vec<_> =
-            idle.filter_map(|(id, entry)| Some((entry.activity.idle_since()?, *id))).collect();
+    /// Tells the `count` idlest to end, or as many as are idle.
+    ///
+    /// # Errors
+    /// None is.
+    fn evict(&mut self, count: usize) -> Result<(), Full> {
+        let staying = self.open.iter().filter(|(_, entry)| entry.end.is_some());
+        let idle = staying.filter_map(|(id, entry)| Some((entry.activity.idle_since()?, *id)));
+        let mut idle: Vec<_> = idle.collect();
+        if idle.is_empty() {
+            return Err(if self.told > 0 { Full::ForNow } else { Full::Busy });
+        }
         if let Some(last) = count.checked_sub(1)
             && last < idle.len()
         {
@@ -162,7 +177,7 @@ impl Table {
             }
         }
         self.told = self.told.saturating_add(idle.len());
-        idle.len()
+        Ok(())
     }
 }
 

@@ -16,5 +16,7 @@ pub(super) const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the calls of a client may take whose CA is gone. Streams are cut then.
 pub(super) const DISTRUSTED_LINGER: Duration = Duration::from_secs(10);
+/// How long a new connection waits for one that ends. Those after it wait, too, in the kernel.
+pub(super) const ADMISSION: Duration = Duration::from_secs(2);
 /// How long a connection that makes room for another may take to end.
 pub(super) const EVICTED_LINGER: Duration = Duration::from_secs(1);

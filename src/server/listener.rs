@@ -114,10 +114,10 @@ impl Listener {
     }
 
     /// Accepts until it is dropped, and gives each connection to `dispatch`.
-    pub async fn accept(self, dispatch: impl Fn(Socket)) {
+    pub async fn accept<F: Future<Output = ()>>(self, dispatch: impl Fn(Socket) -> F) {
         loop {
             match self.accept_one().await {
-                Ok(socket) => dispatch(socket),
+                Ok(socket) => dispatch(socket).await,
                 Err(error) => {
                     tracing::warn!(%error, address = %self.address, "a connection could not be accepted");
                     tokio::time::sleep(BACK_OFF).await;

@@ -50,8 +50,8 @@ impl Queue {
     }
 
     /// Has `socket` of `api` served, or closes it when there are too many.
-    pub(super) fn dispatch(&self, socket: Socket, api: &Api) {
-        if let Some((place, ended)) = api.admit() {
+    pub(super) async fn dispatch(&self, socket: Socket, api: &Api) {
+        if let Some((place, ended)) = api.admit().await {
             // Counted from here, so that the next one sees it.
             self.open.fetch_add(1, Ordering::Relaxed);
             let (api, open) = (api.clone(), Open(Arc::clone(&self.open)));

@@ -76,9 +76,9 @@ impl Workers {
     }
 
     /// Gives `socket` of `api` to the worker with the fewest connections.
-    pub fn dispatch(&self, socket: Socket, api: &Api) {
+    pub async fn dispatch(&self, socket: Socket, api: &Api) {
         if let Some(worker) = self.0.workers.iter().min_by_key(|worker| worker.queue.open()) {
-            worker.queue.dispatch(socket, api);
+            worker.queue.dispatch(socket, api).await;
         }
     }
 

@@ -60,11 +60,11 @@ impl Running {
         Self { api, queue, task, drain }
     }
 
-    fn connect(&self) -> UnixStream {
+    async fn connect(&self) -> UnixStream {
         let (ours, theirs) = StdUnix::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        self.queue.dispatch(Socket::Unix(theirs), &self.api);
+        self.queue.dispatch(Socket::Unix(theirs), &self.api).await;
         UnixStream::from_std(ours).unwrap()
     }
 
@@ -113,7 +113,7 @@ async fn answer(client: &mut UnixStream, len: usize) -> String {
 #[tokio::test]
 async fn a_connection_carries_requests_and_their_ids() {
     let running = Running::start(UNLIMITED);
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     for (id, body) in [("one", "abc"), ("two", "")] {
         let len = body.len();
         let head = format!("POST /len HTTP/1.1\r\nx-request-id: {id}\r\ncontent-length: {len}");
@@ -134,7 +134,7 @@ async fn a_connection_carries_requests_and_their_ids() {
 async fn a_client_that_says_too_little_too_slowly_is_closed() {
     let running = Running::start(Limits { handshake_timeout: SHORT, ..UNLIMITED });
     for said in ["", "P", "POST /len HTTP/1.1\r\nhost: a\r\n"] {
-        let (mut client, begun) = (running.connect(), Instant::now());
+        let (mut client, begun) = (running.connect().await, Instant::now());
         client.write_all(said.as_bytes()).await.unwrap();
         assert_eq!(rest(&mut client).await, "", "{said}");
         assert!(begun.elapsed() >= SHORT);
@@ -145,7 +145,7 @@ async fn a_client_that_says_too_little_too_slowly_is_closed() {
 #[tokio::test]
 async fn a_client_that_says_a_byte_now_and_then_is_closed() {
     let running = Running::start(Limits { handshake_timeout: SHORT / 5, ..UNLIMITED });
-    let (mut read, mut write) = running.connect().into_split();
+    let (mut read, mut write) = running.connect().await.into_split();
     let drip = async {
         for byte in "POST /len HTTP/1.1\r\nx: ".bytes().chain(std::iter::repeat(b'y')) {
             if write.write_u8(byte).await.is_err() {
@@ -170,7 +170,7 @@ async fn a_client_that_says_a_byte_now_and_then_is_closed() {
 async fn a_connection_may_idle_for_longer_than_a_head_may_take() {
     let running =
         Running::start_paced(UNLIMITED, Pacing { head: SHORT, idle: 6 * SHORT, write: NEVER });
-    let (mut client, begun) = (running.connect(), Instant::now());
+    let (mut client, begun) = (running.connect().await, Instant::now());
     client.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     answer(&mut client, 1).await;
     assert_eq!(rest(&mut client).await, "");
@@ -181,7 +181,7 @@ async fn a_connection_may_idle_for_longer_than_a_head_may_take() {
 #[tokio::test]
 async fn the_head_of_a_second_request_may_take_no_longer_than_that_of_the_first() {
     let running = Running::start(Limits { handshake_timeout: SHORT, ..UNLIMITED });
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     client.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     answer(&mut client, 1).await;
     client.write_all(b"POST /len HT").await.unwrap();
@@ -192,7 +192,7 @@ async fn the_head_of_a_second_request_may_take_no_longer_than_that_of_the_first(
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_given_up() {
     let running = Running::start(Limits { request_timeout: SHORT, ..UNLIMITED });
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     let head = b"POST /len HTTP/1.1\r\nx-request-id: slow\r\ncontent-length: 9\r\n\r\nabc";
     client.write_all(head).await.unwrap();
     let said = rest(&mut client).await;
@@ -206,7 +206,7 @@ async fn a_body_that_does_not_arrive_is_given_up() {
 async fn a_body_that_is_too_large_is_refused_in_a_way_that_its_client_sees() {
     let running = Running::start(UNLIMITED);
     for (len, status) in [(1 << 20, 200), ((1 << 20) + 1, 413), (6 << 20, 413)] {
-        let mut client = running.connect();
+        let mut client = running.connect().await;
         let head = format!("POST /len HTTP/1.1\r\ncontent-length: {len}\r\n\r\n");
         client.write_all(head.as_bytes()).await.unwrap();
         // It reads only when it has written all.
@@ -218,7 +218,7 @@ async fn a_body_that_is_too_large_is_refused_in_a_way_that_its_client_sees() {
         assert!(said.contains("HTTP/1.1 404 "), "the connection went on: {said}");
     }
     // One without an end is not read to it.
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     client.write_all(b"POST /len HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
     let chunk = [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat();
     while client.write_all(&chunk).await.is_ok() {}
@@ -228,7 +228,7 @@ async fn a_body_that_is_too_large_is_refused_in_a_way_that_its_client_sees() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let running = Running::start(UNLIMITED);
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     let head = format!("POST /len HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(16 << 10));
     client.write_all(head.as_bytes()).await.unwrap();
     let said = rest(&mut client).await;
@@ -240,7 +240,7 @@ async fn a_head_that_is_too_large_is_refused() {
 async fn a_client_that_does_not_take_its_answer_is_closed() {
     let running =
         Running::start_paced(UNLIMITED, Pacing { head: NEVER, idle: NEVER, write: SHORT });
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     client.write_all(b"GET /much HTTP/1.1\r\n\r\n").await.unwrap();
     running.settled(0).await;
     assert!(rest(&mut client).await.len() < 8 << 20);
@@ -250,14 +250,14 @@ async fn a_client_that_does_not_take_its_answer_is_closed() {
 #[tokio::test]
 async fn one_connection_too_many_takes_the_place_of_the_idlest() {
     let running = Running::start(Limits { max_connections: 2, ..UNLIMITED });
-    let mut used = running.connect();
+    let mut used = running.connect().await;
     used.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     assert!(answer(&mut used, 1).await.starts_with("HTTP/1.1 200 "));
     // Those that have made no call go first, even if they are younger.
     for _ in 0..50 {
-        let mut unused = running.connect();
+        let mut unused = running.connect().await;
         running.settled(2).await;
-        let mut next = running.connect();
+        let mut next = running.connect().await;
         assert_eq!(rest(&mut unused).await, "");
         next.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
         assert!(answer(&mut next, 1).await.starts_with("HTTP/1.1 200 "));
@@ -272,13 +272,13 @@ async fn one_connection_too_many_takes_the_place_of_the_idlest() {
 #[tokio::test]
 async fn nobody_loses_a_call_to_one_connection_too_many() {
     let running = Running::start(Limits { max_connections: 2, ..UNLIMITED });
-    let mut working = [running.connect(), running.connect()];
+    let mut working = [running.connect().await, running.connect().await];
     let head = b"POST /len HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
     for client in &mut working {
         client.write_all(head).await.unwrap();
         assert!(answer(client, 0).await.starts_with("HTTP/1.1 100 "));
     }
-    assert_eq!(rest(&mut running.connect()).await, "");
+    assert_eq!(rest(&mut running.connect().await).await, "");
     for client in &mut working {
         client.write_all(b"abc").await.unwrap();
         assert!(answer(client, 1).await.ends_with("\r\n\r\n3"));
@@ -289,11 +289,11 @@ async fn nobody_loses_a_call_to_one_connection_too_many() {
 #[tokio::test]
 async fn one_call_too_many_is_turned_away() {
     let running = Running::start(Limits { max_in_flight: 1, ..UNLIMITED });
-    let mut working = running.connect();
+    let mut working = running.connect().await;
     let head = b"POST /len HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
     working.write_all(head).await.unwrap();
     assert!(answer(&mut working, 0).await.starts_with("HTTP/1.1 100 "));
-    let mut other = running.connect();
+    let mut other = running.connect().await;
     let head = b"POST /len HTTP/1.1\r\nx-request-id: second\r\nconnection: close\r\n\r\n";
     other.write_all(head).await.unwrap();
     let said = rest(&mut other).await;
@@ -303,7 +303,7 @@ async fn one_call_too_many_is_turned_away() {
     working.write_all(b"abc").await.unwrap();
     assert!(answer(&mut working, 1).await.ends_with("\r\n\r\n3"));
     // There is room again.
-    let mut other = running.connect();
+    let mut other = running.connect().await;
     other.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     assert!(answer(&mut other, 1).await.starts_with("HTTP/1.1 200 "));
     running.drained(NEVER).await;
@@ -312,11 +312,11 @@ async fn one_call_too_many_is_turned_away() {
 #[tokio::test]
 async fn a_drain_lets_be_answered_what_is_in_flight_and_closes_the_rest() {
     let running = Running::start(UNLIMITED);
-    let mut silent = running.connect();
-    let mut idle = running.connect();
+    let mut silent = running.connect().await;
+    let mut idle = running.connect().await;
     idle.write_all(b"POST /len HTTP/1.1\r\n\r\n").await.unwrap();
     answer(&mut idle, 1).await;
-    let mut working = running.connect();
+    let mut working = running.connect().await;
     let head = b"POST /len HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
     working.write_all(head).await.unwrap();
     // Now it is in flight.
@@ -334,7 +334,7 @@ async fn a_drain_lets_be_answered_what_is_in_flight_and_closes_the_rest() {
 #[tokio::test]
 async fn a_drain_ends_what_lasts_too_long() {
     let running = Running::start(UNLIMITED);
-    let mut client = running.connect();
+    let mut client = running.connect().await;
     let head = b"POST /len HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
     client.write_all(head).await.unwrap();
     answer(&mut client, 0).await;

@@ -8,7 +8,7 @@ use crate::sidecar::Sidecar;
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn start() -> Sidecar {
-    let args = ["--authzen-listen", "127.0.0.1:0", "--log-level", "trace,sled=info"];
+    let args = ["--authzen-listen", "127.0.0.1:0", "--log-level", "trace,h2=trace,sled=info"];
     Sidecar::start_with(&args)
 }
 
