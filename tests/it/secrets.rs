@@ -33,7 +33,7 @@ use crate::sidecar::{Sidecar, connect};
 
 /// All that we say, and what others say but for sled: its own tracing of its
 /// threads' ends can abort the process.
-const LOG_LEVEL: &str = "trace,sled=info";
+const LOG_LEVEL: &str = "trace,h2=trace,sled=info";
 
 const PEPPER: &str = "canary-pepper-Xq7vT2mZ9sLw4KdR8nBy";
 
