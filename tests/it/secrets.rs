@@ -3,6 +3,7 @@
 
 mod canary;
 mod commands;
+mod ops;
 mod places;
 mod quoted;
 mod texts;
