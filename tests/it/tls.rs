@@ -5,6 +5,7 @@ mod authority;
 mod command_line;
 mod distrust;
 mod handshake;
+mod ops;
 mod python;
 mod reload;
 mod start;
