@@ -78,8 +78,10 @@ pub fn start(format: LogFormat, level: &str) -> Result<LogGuard, TelemetryError>
     if !level.contains([',', '=', '[']) && level.parse::<LevelFilter>().is_err() {
         return Err(TelemetryError::Level(level.to_owned()));
     }
+    let all = level.parse::<LevelFilter>().is_ok_and(|level| level > LevelFilter::INFO);
+    let quieted = if all { level.to_owned() } else { format!("{H2},{level}") };
     let filter = EnvFilter::builder()
-        .parse(format!("{H2},{level}"))
+        .parse(quieted)
         .map_err(|source| TelemetryError::Filter { given: level.to_owned(), source })?
         // What sled traces are records, digests included, as lists of numbers.
         .add_directive(
