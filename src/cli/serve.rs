@@ -4,6 +4,7 @@
 //! with exit code 2 before anything is bound or touched.
 
 mod announce;
+mod descriptors;
 mod limits;
 
 use std::{
@@ -336,7 +337,8 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     // What it says last is written before this ends.
     let _log =
         telemetry::start(log_format, &args.log_level).map_err(|error| BadUsage(error.into()))?;
-    let config = args.config()?;
+    let mut config = args.config()?;
+    config.limits.max_connections = descriptors::make_room(config.limits.max_connections);
     // Admin calls, acceptors and signals; the workers have runtimes of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
