@@ -68,7 +68,7 @@ async fn whoever_fails_too_often_is_not_listened_to_and_others_are() {
         assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
         let details = status.get_error_details();
         let wait = details.retry_info().unwrap().retry_delay.unwrap();
-        assert!(wait > Duration::from_secs(10) && wait <= Duration::from_secs(20), "{wait:?}");
+        assert!(wait > Duration::from_secs(5) && wait <= Duration::from_secs(20), "{wait:?}");
         assert!(status.message().contains("too many sign-ins from here"), "{status}");
         assert!(!status.message().contains(&operator[5..]), "{status}");
     }
@@ -180,7 +180,7 @@ async fn after_the_time_that_it_was_told_a_source_is_listened_to_again() {
         assert!(began.elapsed() < PATIENCE);
         tokio::task::yield_now().await;
     }
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     // And may fail once more; how often it fails shows when it does.
     assert!((1..=2).contains(&fail(&sidecar.admin_listen).await));
     sidecar.finish().await;

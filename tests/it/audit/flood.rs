@@ -77,7 +77,7 @@ async fn of_a_burst_of_refusals_a_hundred_are_listed_and_the_others_counted() {
 
 #[tokio::test]
 async fn whoever_is_not_authenticated_makes_nothing_be_written() {
-    let sidecar = Sidecar::start();
+    let sidecar = Sidecar::start_with(&["--max-failed-sign-ins", "100000"]);
     let (target, text) = sidecar.create("super_admin").await;
     let (gone, revoked) = sidecar.create("super_admin").await;
     revoke(&sidecar, &gone.id).await;

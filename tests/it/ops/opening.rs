@@ -46,7 +46,7 @@ impl Held {
         ];
         let starting = Starting::spawn(Command::new(PROGRAM), &dir, &args);
         let held = Self { temporary, starting, token };
-        wait_until("the ops listener", || held.path("ops").exists());
+        wait_until("the ops listener", || listens(&held.path("ops")));
         held
     }
 
