@@ -31,7 +31,7 @@ mod worker;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 use tokio_stream::{Stream, StreamExt as _};
 
 pub use self::{
@@ -50,7 +50,7 @@ use self::{
 use crate::{
     audit::Auditor,
     clock::Clock,
-    config::{Address, Config},
+    config::{Address, Config, Limits},
     decision_log::DecisionLog,
     gateway::Gateway,
     grpc::{Admin, Audit, GuardSignIns, Maintenance},
@@ -62,6 +62,11 @@ use crate::{
     tls::{Certificate, Reloader},
 };
 
+/// So long after the drain time-out a worker that has not ended hangs.
+const HUNG: Duration = Duration::from_secs(2);
+/// What a prober or scraper may take at once, and how long.
+const OPS_STREAMS: u32 = 16;
+const OPS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last answers of the ops listener may take.
 const OPS_DRAIN: Duration = Duration::from_millis(500);
 
@@ -161,7 +166,8 @@ impl Server {
         let router = routes::authorization(gateway, health, &limits, log.clone(), traced)?;
         let authorization = bind("authorization", &config.listen, Protocol::Grpc, router)?;
         let sign_ins = Arc::new(SignIns::new(config.limits.max_failed_sign_ins));
-        let guard = GuardSignIns::new(sign_ins, handles.sign_ins_failed.clone());
+        let failed = handles.sign_ins_failed.clone();
+        let guard = GuardSignIns::new(sign_ins, operator.clone(), failed);
         let calls = handles.admin.clone();
         let router = routes::admin(admin, maintenance, audit, health, calls, guard, traced)?;
         let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
@@ -288,8 +294,15 @@ impl Server {
             api.drain();
         }
         lifecycle.health().end_watches().await;
+        // Probes go on until the store is closed.
+        lifecycle.health().set(Phase::Stopping).await;
+        lifecycle.health().set_alive(true).await;
         let drained = tokio::task::spawn_blocking(move || workers.join());
-        let _ = tokio::join!(drained, beside);
+        let drained = async { tokio::join!(drained, beside) };
+        // Each has the drain time-out for itself, unless it hangs.
+        if timeout(config.drain_timeout + HUNG, drained).await.is_err() {
+            tracing::error!("a worker hangs; the store is closed without it");
+        }
         let _ = tokio::task::spawn_blocking(move || {
             if let Err(error) = flusher.close() {
                 tracing::warn!(
@@ -360,7 +373,14 @@ impl Ops {
     ) -> Result<Self, BindError> {
         let router = ops::router(lifecycle.clone(), Arc::clone(metrics));
         let counted = metrics.handles().listeners.of("ops");
-        let api = Api::new("ops", Protocol::Http, router, config.limits, counted);
+        // Probes are not turned away: a sidecar that is busy is not to be killed for it.
+        let limits = Limits {
+            max_in_flight: usize::MAX,
+            max_streams: OPS_STREAMS.min(config.limits.max_streams),
+            request_timeout: OPS_TIMEOUT.min(config.limits.request_timeout),
+            ..config.limits
+        };
+        let api = Api::new("ops", Protocol::Http, router, limits, counted);
         // It carries no secret, and the kubelet's probes know no TLS.
         let bound = Bound::new(api, &config.ops_listen, None)?;
         let addresses = bound.addresses();

@@ -1,8 +1,8 @@
 //! How often a source may fail to sign in, for whatever takes a credential from people and tools.
 //!
 //! INVARIANT: only failures count. A source that has failed too often is not listened to until it
-//! may fail once more: its credentials are not looked at, the right one neither. Everybody else is
-//! served. What is kept is bounded by who failed in the last minute.
+//! may fail once more: its credentials are not looked at, good ones neither, unless the caller of
+//! this makes an exception. Everybody else is served. What is kept is bounded by who failed in the last minute.
 
 use std::{
     collections::HashMap,

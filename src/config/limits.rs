@@ -24,7 +24,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// All messages of an API that have not arrived whole, together, in bytes.
+    /// All messages of an API that have not arrived whole, together, in bytes; a small one is taken
+    /// all the same.
     pub fn max_held_bytes(&self) -> usize {
         self.max_message_bytes.saturating_mul(64)
     }

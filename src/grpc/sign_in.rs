@@ -22,6 +22,7 @@ use tower::{Layer, Service};
 use super::Peer;
 use crate::{
     metrics::Count,
+    operator::OperatorToken,
     sign_ins::{SignIns, Source},
     telemetry::OncePerSecond,
 };
@@ -37,6 +38,7 @@ pub struct GuardSignIns(Arc<Guard>);
 #[derive(Debug)]
 struct Guard {
     sign_ins: Arc<SignIns>,
+    operator: OperatorToken,
     failed: Count,
     log: OncePerSecond,
 }
@@ -50,8 +52,20 @@ pub struct Guarded<S> {
 
 impl GuardSignIns {
     /// Asks `sign_ins` who may try, and counts in `failed`.
-    pub fn new(sign_ins: Arc<SignIns>, failed: Count) -> Self {
-        Self(Arc::new(Guard { sign_ins, failed, log: OncePerSecond::default() }))
+    pub fn new(sign_ins: Arc<SignIns>, operator: OperatorToken, failed: Count) -> Self {
+        Self(Arc::new(Guard { sign_ins, operator, failed, log: OncePerSecond::default() }))
+    }
+
+    /// Whether the operator calls. Nobody guesses that token, and nobody is to keep it from revoking
+    /// a key.
+    fn is_operator(&self, headers: &HeaderMap) -> bool {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let value = values.next().filter(|_| values.next().is_none());
+        let text =
+            value.and_then(|value| value.to_str().ok()).and_then(|text| text.split_once(' '));
+        text.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer") && self.0.operator.is(token.trim())
+        })
     }
 
     /// Whoever is refused gets an answer that is headers only.
@@ -60,7 +74,7 @@ impl GuardSignIns {
         if status.code() != Code::Unauthenticated {
             return;
         }
-        let Guard { sign_ins, failed, log } = &*self.0;
+        let Guard { sign_ins, failed, log, operator: _ } = &*self.0;
         failed.add();
         // Who sends no credential guesses none.
         if tried {
@@ -117,7 +131,10 @@ where
         let peer = request.extensions().get::<Peer>().cloned();
         let signs_in = request.uri().path().starts_with(SIGNED_IN);
         let tried = signs_in && request.headers().contains_key(AUTHORIZATION);
-        if tried && let Some(wait) = self.guard.0.sign_ins.refused(source(peer.as_ref())) {
+        if tried
+            && let Some(wait) = self.guard.0.sign_ins.refused(source(peer.as_ref()))
+            && !self.guard.is_operator(request.headers())
+        {
             return Box::pin(async move { Ok(refusal(wait)) });
         }
         let (answer, guard) = (self.inner.call(request), self.guard.clone());

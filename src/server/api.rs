@@ -199,14 +199,24 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Held { api, bytes, waits } = &*self.0;
-        waits.store(false, Ordering::Relaxed);
-        api.0.held.fetch_sub(bytes.swap(0, Ordering::Relaxed), Ordering::Relaxed);
-        api.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.0.waits.store(false, Ordering::Relaxed);
+        self.0.release();
+        self.0.api.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
 impl Held {
+    fn release(&self) {
+        let bytes = self.bytes.swap(0, Ordering::AcqRel);
+        self.api.0.held.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
     /// `len` bytes more of its message have arrived. False when all calls together hold too much.
     pub(super) fn arrived(&self, len: usize) -> bool {
         // A stream that has the head of its answer hands messages on as they come.
@@ -214,9 +224,12 @@ impl Held {
             return true;
         }
         let Inner { held, limits, .. } = &*self.api.0;
-        self.bytes.fetch_add(len, Ordering::Relaxed);
-        let before = held.fetch_add(len, Ordering::Relaxed);
-        let fits = before.saturating_add(len) <= limits.max_held_bytes();
+        // In this order: what is taken back was added before.
+        let before = held.fetch_add(len, Ordering::AcqRel);
+        let own = self.bytes.fetch_add(len, Ordering::AcqRel).saturating_add(len);
+        // Small ones always fit: who sends large ones shuts nobody else out.
+        let fits = own <= limits.max_message_bytes / 64
+            || before.saturating_add(len) <= limits.max_held_bytes();
         if !fits {
             self.api.shed("messages that have not arrived whole take too much room");
         }

@@ -126,8 +126,11 @@ impl Future for Call {
                 client.name(response)
             }
         };
-        let in_flight = this.in_flight.take();
-        Poll::Ready(Ok(response.map(|body| Answer { body, _in_flight: in_flight })))
+        let mut in_flight = this.in_flight.take();
+        if let Some(in_flight) = &mut in_flight {
+            in_flight.answered();
+        }
+        Poll::Ready(Ok(response.map(|body| Answer { body, in_flight })))
     }
 }
 
@@ -165,7 +168,7 @@ impl http_body::Body for Question {
 /// The body of an answer; the call is in flight until it ends.
 pub(super) struct Answer {
     body: Body,
-    _in_flight: Option<InFlight>,
+    in_flight: Option<InFlight>,
 }
 
 impl http_body::Body for Answer {
@@ -176,7 +179,18 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        // It is asked for more once what there was is taken.
+        if let Some(in_flight) = &mut this.in_flight {
+            in_flight.taken();
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        if frame.is_some()
+            && let Some(in_flight) = &mut this.in_flight
+        {
+            in_flight.given();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

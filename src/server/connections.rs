@@ -8,13 +8,17 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::metrics::{Connected, ListenerMetrics};
+
+/// A stream on which nothing was answered for so long, in milliseconds, keeps no connection from
+/// being idle.
+const STREAM_QUIET: u64 = 10_000;
 
 /// Those of one API. Clones are the same.
 #[derive(Clone)]
@@ -40,7 +44,7 @@ struct Entry {
     /// Gone when it was told already.
     end: Option<oneshot::Sender<End>>,
     /// The certificates that the client has shown.
-    chain: Option<Vec<CertificateDer<'static>>>,
+    chain: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 /// There is no place for a connection.
@@ -80,14 +84,22 @@ pub(super) struct Activity {
     in_flight: AtomicU32,
     /// Another number whenever a call begins or ends.
     turn: AtomicU64,
-    /// When the last call ended, in milliseconds since the epoch; 0 before.
+    /// Of those, how many have no head of an answer yet.
+    unanswered: AtomicU32,
+    /// Parts of answers that were given to be sent, and are not taken.
+    owed: AtomicU32,
+    /// When a call last went on, in milliseconds since the epoch; 0 before the first.
     last_used: AtomicU64,
     opened: u64,
     greeted: AtomicBool,
 }
 
 /// A call, until its answer is sent or given up.
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    answered: bool,
+    owes: bool,
+}
 
 impl Connections {
     pub(super) fn new(max: usize) -> Self {
@@ -138,14 +150,18 @@ impl Connections {
     /// Tells those to end whose client has shown certificates, or none, that `admits` does not
     /// let in.
     pub(super) fn end_distrusted(&self, admits: impl Fn(&[CertificateDer<'static>]) -> bool) {
-        let mut table = self.table();
-        let mut told = 0_usize;
-        for entry in table.open.values_mut() {
-            if entry.chain.as_ref().is_some_and(|chain| !admits(chain)) {
-                told = told.saturating_add(usize::from(entry.tell(End::Distrusted)));
+        let shown = |(id, entry): (&u64, &Entry)| Some((*id, entry.chain.clone()?));
+        let shown: Vec<_> = self.table().open.iter().filter_map(shown).collect();
+        // Without the lock: signatures are verified, and others come and go.
+        for (id, chain) in shown {
+            if admits(&chain) {
+                continue;
+            }
+            let mut table = self.table();
+            if table.open.get_mut(&id).is_some_and(|entry| entry.tell(End::Distrusted)) {
+                table.told = table.told.saturating_add(1);
             }
         }
-        table.told = table.told.saturating_add(told);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -199,7 +215,7 @@ impl Place {
     /// The client has shown `chain`.
     pub(super) fn shown(&self, chain: Vec<CertificateDer<'static>>) {
         if let Some(entry) = self.connections.table().open.get_mut(&self.id) {
-            entry.chain = Some(chain);
+            entry.chain = Some(chain.into());
         }
     }
 }
@@ -232,6 +248,8 @@ impl Activity {
         let activity = Self {
             epoch,
             in_flight: AtomicU32::new(0),
+            unanswered: AtomicU32::new(0),
+            owed: AtomicU32::new(0),
             turn: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
             opened: 0,
@@ -243,8 +261,9 @@ impl Activity {
     /// A call begins.
     pub(super) fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
         self.turn.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(self))
+        InFlight { activity: Arc::clone(self), answered: false, owes: false }
     }
 
     /// Whether a call is in flight.
@@ -267,11 +286,25 @@ impl Activity {
     }
 
     /// Since when nothing is done: whether there was a call, and when that was; `None` while
-    /// there is one.
+    /// one waits for its answer. A stream on which nothing was said for a while is nothing.
     fn idle_since(&self) -> Option<(bool, u64)> {
+        if self.unanswered.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
         let last_used = self.last_used.load(Ordering::Relaxed);
-        let since = if last_used == 0 { self.opened } else { last_used };
-        (!self.is_busy()).then_some((last_used != 0, since))
+        let since = last_used.max(self.opened);
+        let streams = self.is_busy();
+        if streams && self.now().saturating_sub(since) < STREAM_QUIET {
+            return None;
+        }
+        Some((last_used != 0, since))
+    }
+
+    /// Whether the client has taken nothing of the answers that it is given for `limit`.
+    pub(super) fn is_stalled(&self, limit: Duration) -> bool {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let silent = self.now().saturating_sub(self.last_used.load(Ordering::Relaxed));
+        self.owed.load(Ordering::Relaxed) > 0 && silent > limit
     }
 
     fn now(&self) -> u64 {
@@ -279,9 +312,35 @@ impl Activity {
     }
 }
 
+impl InFlight {
+    /// The head of the answer is there.
+    pub(super) fn answered(&mut self) {
+        if !std::mem::replace(&mut self.answered, true) {
+            self.activity.unanswered.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was given of the answer before is taken.
+    pub(super) fn taken(&mut self) {
+        if std::mem::replace(&mut self.owes, false) {
+            self.activity.owed.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A part of the answer is given to be sent.
+    pub(super) fn given(&mut self) {
+        if !std::mem::replace(&mut self.owes, true) {
+            self.activity.owed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.activity.last_used.store(self.activity.now(), Ordering::Relaxed);
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let activity = &self.0;
+        self.answered();
+        self.taken();
+        let activity = &self.activity;
         activity.turn.fetch_add(1, Ordering::Relaxed);
         if activity.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
             activity.last_used.store(activity.now(), Ordering::Relaxed);

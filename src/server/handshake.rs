@@ -81,7 +81,7 @@ async fn secure(
     // sees this.
     let newest = sets.borrow();
     if (resumed || !Arc::ptr_eq(&newest, &set)) && !newest.admits(&chain) {
-        api.handshake_failed();
+        failed(&io::Error::other("the CA of the client's certificate is gone, or it has expired"));
         return None;
     }
     drop(newest);

@@ -15,6 +15,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
+use tokio::sync::Semaphore;
 use tonic::{Status, service::Routes};
 
 use super::phase::{Lifecycle, Probe};
@@ -24,6 +25,7 @@ use crate::metrics::{Exposition, Metrics};
 struct Ops {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
+    scrapes: Arc<Semaphore>,
 }
 
 const INDEX: &str = "\
@@ -38,7 +40,7 @@ gRPC health (grpc.health.v1.Health) with the services startup, readiness, livene
 /// What answers on the ops listener for `lifecycle` and `metrics`.
 pub(super) fn router(lifecycle: Lifecycle, metrics: Arc<Metrics>) -> Router {
     let health = Routes::new(lifecycle.health().service()).into_axum_router();
-    let ops = Ops { lifecycle, metrics };
+    let ops = Ops { lifecycle, metrics, scrapes: Arc::new(Semaphore::new(1)) };
     let ours = Router::new()
         .route("/", get(INDEX))
         .route("/startupz", get(async |State(ops): State<Ops>| said(ops.lifecycle.startup())))
@@ -69,8 +71,13 @@ async fn scrape(State(ops): State<Ops>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(accept);
     let metrics = ops.metrics;
-    // Reads directories, and may look at every key.
-    let encoded = tokio::task::spawn_blocking(move || metrics.encode(exposition)).await;
+    // One after the other: they read directories, and may look at every key. It never closes.
+    let turn = ops.scrapes.acquire_owned().await;
+    let encoded = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        metrics.encode(exposition)
+    });
+    let encoded = encoded.await;
     match encoded {
         Ok(Ok(text)) => {
             let kind = (CONTENT_TYPE, exposition.content_type());

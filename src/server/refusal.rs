@@ -29,12 +29,16 @@ pub(super) fn no_room() -> Status {
 
 /// A call took longer than `timeout`.
 pub(super) fn too_late(is_grpc: bool, timeout: Duration) -> Response<Body> {
-    let message = format!(
-        "the request did not arrive, or was not answered, within {timeout:?}: send it anew"
-    );
     if is_grpc {
+        let message = format!(
+            "not answered within {timeout:?}; a change may have been made all the same: look before \
+             it is sent anew"
+        );
         Status::deadline_exceeded(message).into_http()
     } else {
+        let message = format!(
+            "the request did not arrive, or was not answered, within {timeout:?}: send it anew"
+        );
         http(StatusCode::REQUEST_TIMEOUT, &message)
     }
 }

@@ -19,7 +19,7 @@ use super::{
     api::Api,
     call::Calls,
     connection::{Connection, Pace, Socket},
-    connections::{End, Ended, Place},
+    connections::{Activity, End, Ended, Place},
     handshake, limits,
 };
 
@@ -117,6 +117,9 @@ async fn one(accepted: Accepted) {
         biased;
         result = serving.as_mut() => return log(result),
         end = ended.why() => end,
+        () = stalled(activity, api.pacing().write) => {
+            return tracing::debug!("a client takes nothing of its answers: it is cut off");
+        }
     };
     // hyper would wait for a greeting for ever; and who has made no call yet loses none.
     if !activity.has_greeted() || (end == End::Evicted && activity.turn() == 0) {
@@ -132,6 +135,17 @@ async fn one(accepted: Accepted) {
                 tls.log_distrusted(address);
             }
             within(limits::DISTRUSTED_LINGER, serving).await;
+        }
+    }
+}
+
+/// Ends when the client has taken nothing of its answers for `limit`: HTTP/2 has windows, and
+/// writing does not show it.
+async fn stalled(activity: &Activity, limit: Duration) {
+    loop {
+        tokio::time::sleep(limit).await;
+        if activity.is_stalled(limit) {
+            return;
         }
     }
 }

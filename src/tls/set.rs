@@ -25,6 +25,7 @@ pub struct Set {
 /// The CAs that vouch for clients.
 struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,
+    ca: Vec<u8>,
     cas: Vec<Certificate>,
 }
 
@@ -151,6 +152,14 @@ impl Set {
         self.clients.is_some()
     }
 
+    /// Whether both ask clients for the same.
+    pub(crate) fn trusts_as(&self, other: &Self) -> bool {
+        fn ca(set: &Set) -> Option<&[u8]> {
+            set.clients.as_ref().map(|clients| clients.ca.as_slice())
+        }
+        ca(self) == ca(other)
+    }
+
     /// Whether a client with this chain may come in now; it is its own first.
     pub(crate) fn admits(&self, chain: &[CertificateDer<'_>]) -> bool {
         match (&self.clients, chain) {
@@ -181,6 +190,6 @@ impl Clients {
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
             .map_err(|error| format!("cannot be used: {error}"))?;
-        Ok(Self { verifier, cas })
+        Ok(Self { verifier, ca: text.to_owned(), cas })
     }
 }

@@ -12,7 +12,8 @@ pub(super) fn make_room(wanted: usize) -> usize {
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     let files = if raised.is_ok() { limit.maximum } else { limit.current };
     // None is no limit.
-    let room = files.map_or(u64::MAX, |files| files.saturating_sub(OTHERS).max(1));
+    // For a while there may be a tenth more.
+    let room = files.map_or(u64::MAX, |files| (files.saturating_sub(OTHERS) / 11 * 10).max(1));
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     if room < wanted {
         tracing::warn!(

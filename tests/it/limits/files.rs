@@ -18,7 +18,7 @@ fn start(limit: &str, args: &[&str]) -> (TempDir, Sidecar) {
 async fn connections_leave_open_files_for_the_store_and_it_says_how_many_there_may_be() {
     let (_dir, sidecar) = start("100:600", &[]);
     let log = sidecar.log();
-    assert!(log.contains(r#""open_files":600,"max_connections":88"#), "{log}");
+    assert!(log.contains(r#""open_files":600,"max_connections":80"#), "{log}");
     let (_, text) = sidecar.create("writer").await;
     let _idle: Vec<_> = (0..300).map(|_| TcpStream::connect(&sidecar.listen).unwrap()).collect();
     for _ in 0..10 {

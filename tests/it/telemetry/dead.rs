@@ -30,7 +30,7 @@ async fn lives_with(endpoint: &str) {
     let log = sidecar.log();
     let line = log.lines().find(|line| line.contains(TROUBLE)).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    assert!(line["dropped"].as_u64().unwrap() >= 500, "{line}");
+    assert!(line["dropped"].as_u64().unwrap() > 0, "{line}");
     drop(client);
     let asked = Instant::now();
     sidecar.terminate();
