@@ -85,7 +85,7 @@ async fn a_client_that_waits_for_less_is_answered_sooner_and_one_for_more_no_lat
         let held = connection.begin(raw::AUTHORIZE, &[("grpc-timeout", timeout)]).await;
         let answer = held.answered().await;
         assert_eq!(answer.code(), Code::DeadlineExceeded, "{timeout:?}");
-        assert!(answer.message().contains("within 200ms:"), "{}", answer.message());
+        assert!(answer.message().contains("within 200ms;"), "{}", answer.message());
         assert!(began.elapsed() < SOON, "{timeout:?}: {:?}", began.elapsed());
     }
     sidecar.finish().await;
