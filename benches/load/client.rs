@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -124,6 +125,38 @@ pub async fn unary(
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
+}
+
+/// Makes `calls` calls of `mix`, one after the other on each of `streams` streams of one connection,
+/// and takes the time of each.
+pub async fn latencies(address: &str, mix: &[Call], streams: usize, calls: usize) -> Vec<Duration> {
+    let sender = connect(address).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for stream in 0..streams {
+        let (mut sender, mix) = (sender.clone(), mix.to_vec());
+        let requests: Vec<_> = mix.iter().map(|made| call(address, made.path)).collect();
+        tasks.spawn(async move {
+            let mut times = Vec::with_capacity(calls / streams);
+            for number in stream..stream + calls / streams {
+                let which = number % mix.len();
+                let (request, body) = (requests[which].clone(), mix[which].frame.clone());
+                sender = sender.ready().await.unwrap();
+                let started = Instant::now();
+                let (response, mut stream) = sender.send_request(request, false).unwrap();
+                stream.send_data(body, true).unwrap();
+                let mut reply = response.await.unwrap().into_body();
+                while let Some(data) = reply.data().await {
+                    let len = data.unwrap().len();
+                    reply.flow_control().release_capacity(len).unwrap();
+                }
+                let trailers = reply.trailers().await.unwrap().unwrap();
+                times.push(started.elapsed());
+                assert_eq!(trailers["grpc-status"], "0");
+            }
+            times
+        });
+    }
+    tasks.join_all().await.concat()
 }
 
 /// Sends `count` requests over `streams` streams, each on a connection of its

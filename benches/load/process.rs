@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, ChildStderr, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -17,8 +18,11 @@ pub struct Process {
     child: Child,
     pub address: String,
     pub admin: String,
+    pub ops: String,
     pub started_in: Duration,
     dir: TempDir,
+    /// Its log, where nobody reads it.
+    _unread: Option<BufReader<ChildStderr>>,
 }
 
 impl Process {
@@ -29,6 +33,15 @@ impl Process {
 
     /// The sidecar on a directory.
     pub fn sidecar_on(dir: TempDir) -> Self {
+        Self::sidecar_of(dir, &[], true)
+    }
+
+    /// The sidecar with more arguments. Its log is read, or only up to the line that it serves.
+    pub fn sidecar_with(args: &[&str], read: bool) -> Self {
+        Self::sidecar_of(TempDir::new().unwrap(), args, read)
+    }
+
+    fn sidecar_of(dir: TempDir, args: &[&str], read: bool) -> Self {
         let mut command = Command::new(PROGRAM);
         command.arg("serve").arg("--data-dir").arg(dir.path());
         command.args([
@@ -43,29 +56,55 @@ impl Process {
             "--log-format",
             "json",
         ]);
-        Self::start(command, dir)
+        command.args(args);
+        Self::start(command, dir, read)
     }
 
     /// A handler that does nothing, on the same workers.
     pub fn empty() -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.arg("--empty-server");
-        Self::start(command, TempDir::new().unwrap())
+        Self::start(command, TempDir::new().unwrap(), true)
     }
 
-    fn start(mut command: Command, dir: TempDir) -> Self {
+    fn start(mut command: Command, dir: TempDir, read: bool) -> Self {
         let started = Instant::now();
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let event: serde_json::Value = lines
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let event: serde_json::Value = stderr
             .by_ref()
+            .lines()
             .filter_map(|line| serde_json::from_str(&line.unwrap()).ok())
             .find(|event: &serde_json::Value| event["message"] == "serving")
             .unwrap();
         let started_in = started.elapsed();
-        std::thread::spawn(move || lines.for_each(drop));
+        let unread = if read {
+            std::thread::spawn(move || io::copy(&mut stderr, &mut io::sink()));
+            None
+        } else {
+            Some(stderr)
+        };
         let address = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-        Self { address: address("listen"), admin: address("admin_listen"), child, started_in, dir }
+        Self {
+            address: address("listen"),
+            admin: address("admin_listen"),
+            ops: address("ops_listen"),
+            child,
+            started_in,
+            dir,
+            _unread: unread,
+        }
+    }
+
+    /// The value of a metric without labels.
+    pub fn metric(&self, name: &str) -> String {
+        let mut stream = TcpStream::connect(&self.ops).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap().to_owned()
     }
 
     /// Stopped in order; gives its directory.

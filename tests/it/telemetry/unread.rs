@@ -15,7 +15,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::sidecar::{Bearer, PATIENCE, PROGRAM, connect};
+use crate::{
+    ops,
+    sidecar::{Bearer, PATIENCE, PROGRAM, connect},
+};
 
 /// More than queue and pipe hold.
 const BATCHES: usize = 20;
@@ -36,6 +39,7 @@ impl Unread {
         let dir = TempDir::new().unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--ops-listen", "127.0.0.1:0", "--lameduck", "0s"])
             .args(["--log-format", "json", "--data-dir"])
             .arg(dir.path())
             .stdout(Stdio::piped())
@@ -98,6 +102,9 @@ async fn decisions_and_changes_go_on_and_a_stop_is_prompt() {
     assert!(client.authorize(ask(&key, "tags.read")).await.unwrap().into_inner().allowed);
     keys.create_api_key(create()).await.unwrap();
     drop((client, keys));
+    let dropped = ops::value(sidecar.address("ops_listen"), "octavia_authz_log_dropped_total");
+    // At least what the two queues, of 8192 lines each, and the pipe did not hold.
+    assert!(dropped.unwrap() > 20_000.0, "{dropped:?}");
 
     let pid = Pid::from_raw(i32::try_from(sidecar.child.id()).unwrap()).unwrap();
     let asked = Instant::now();
