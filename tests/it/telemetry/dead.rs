@@ -8,7 +8,10 @@ use std::{
 use octavia_authz::pb::v1::{AuthorizeRequest, BatchAuthorizeRequest};
 
 use super::wait_for;
-use crate::{ops, sidecar::Sidecar};
+use crate::{
+    ops,
+    sidecar::{Sidecar, wait_until},
+};
 
 const TROUBLE: &str = "the collector does not take spans";
 /// Flushing takes two seconds at most.
@@ -30,9 +33,11 @@ async fn lives_with(endpoint: &str) {
     let log = sidecar.log();
     let line = log.lines().find(|line| line.contains(TROUBLE)).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
-    assert!(line["dropped"].as_u64().unwrap() >= 500, "{line}");
-    let dropped = ops::value(&sidecar.ops_listen, "octavia_authz_traces_dropped_total");
-    assert!(dropped.unwrap() >= 500.0, "{dropped:?}");
+    assert!(line["dropped"].as_u64().unwrap() > 0, "{line}");
+    // What was given up, and what found no room behind it.
+    wait_until("spans to be dropped", || {
+        ops::value(&sidecar.ops_listen, "octavia_authz_traces_dropped_total") >= Some(1000.0)
+    });
     drop(client);
     let asked = Instant::now();
     sidecar.terminate();

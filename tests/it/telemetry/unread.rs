@@ -103,8 +103,8 @@ async fn decisions_and_changes_go_on_and_a_stop_is_prompt() {
     keys.create_api_key(create()).await.unwrap();
     drop((client, keys));
     let dropped = ops::value(sidecar.address("ops_listen"), "octavia_authz_log_dropped_total");
-    // At least what the two queues, of 8192 lines each, and the pipe did not hold.
-    assert!(dropped.unwrap() > 20_000.0, "{dropped:?}");
+    // Of 20,000 denials of a valid key, its queue and the pipe do not hold half.
+    assert!(dropped.unwrap() > 10_000.0, "{dropped:?}");
 
     let pid = Pid::from_raw(i32::try_from(sidecar.child.id()).unwrap()).unwrap();
     let asked = Instant::now();
