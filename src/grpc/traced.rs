@@ -17,6 +17,7 @@ use opentelemetry::{
     trace::{Span as _, SpanBuilder, SpanKind, Status as SpanStatus},
 };
 use opentelemetry_sdk::trace::Span;
+use pin_project_lite::pin_project;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
@@ -44,6 +45,16 @@ pub struct TraceCalls {
 pub struct Traced<S> {
     inner: S,
     trace: TraceCalls,
+}
+
+pin_project! {
+    /// An answer to come. Not a box: most calls are not traced.
+    #[derive(Debug)]
+    pub struct Answering<F> {
+        #[pin]
+        answer: F,
+        call: Option<Call>,
+    }
 }
 
 /// An answer's body; the span ends with it.
@@ -184,28 +195,37 @@ impl<S> Layer<S> for TraceCalls {
 impl<S, A, B> Service<Request<A>> for Traced<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
-    S::Future: Send + 'static,
 {
     type Response = Response<TracedBody<B>>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
-        let mut call = self.trace.begin(&mut request);
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            match call.as_mut().map(|call| (call.spoken, call)) {
-                Some((Spoken::Grpc(_), _)) => end_grpc(&mut call, answer.headers()),
-                Some((Spoken::Http(_), call)) => call.say_http(answer.status()),
-                None => {}
-            }
-            Ok(answer.map(|inner| TracedBody { inner, call }))
-        })
+        let call = self.trace.begin(&mut request);
+        Answering { answer: self.inner.call(request), call }
+    }
+}
+
+impl<F, B, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<TracedBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(context))?;
+        match this.call.as_mut().map(|call| (call.spoken, call)) {
+            Some((Spoken::Grpc(_), _)) => end_grpc(this.call, answer.headers()),
+            Some((Spoken::Http(_), call)) => call.say_http(answer.status()),
+            None => {}
+        }
+        let call = this.call.take();
+        Poll::Ready(Ok(answer.map(|inner| TracedBody { inner, call })))
     }
 }
 
