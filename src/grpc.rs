@@ -11,6 +11,7 @@ mod bearer;
 mod codec;
 mod convert;
 mod counted;
+mod ended;
 mod ext_authz;
 mod import;
 mod maintenance;

@@ -7,6 +7,7 @@
 
 mod api;
 mod body;
+mod bound;
 mod call;
 mod connection;
 mod connections;
@@ -43,14 +44,16 @@ pub use self::{
     worker::{Drain, Workers},
 };
 use self::{
+    bound::Bound,
     open::{Files, Opened},
+    ops::Ops,
     phase::{Lifecycle, Phase},
     serve::Queue,
 };
 use crate::{
     audit::Auditor,
     clock::Clock,
-    config::{Address, Config, Limits},
+    config::{Address, Config},
     decision_log::DecisionLog,
     gateway::Gateway,
     grpc::{Admin, Audit, GuardSignIns, Maintenance},
@@ -64,11 +67,6 @@ use crate::{
 
 /// So long after the drain time-out a worker that has not ended hangs.
 const HUNG: Duration = Duration::from_secs(2);
-/// What a prober or scraper may take at once, and how long.
-const OPS_STREAMS: u32 = 16;
-const OPS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the last answers of the ops listener may take.
-const OPS_DRAIN: Duration = Duration::from_millis(500);
 
 /// A sidecar that is bound and ready to run. What probes ask for is answered already.
 pub struct Server {
@@ -184,7 +182,7 @@ impl Server {
             listen: authorization.addresses(),
             admin_listen: admin.addresses(),
             authzen_listen: authzen.addresses(),
-            ops_listen: ops.addresses.clone(),
+            ops_listen: ops.addresses().to_vec(),
             operator_token_file: opened.operator_token_file.clone(),
             tls: tls.as_ref().map(|tls| tls.sets().borrow().certificate().clone()),
             policy_digest: *authorizer.policy().digest(),
@@ -331,76 +329,5 @@ async fn renew(keyring: Keyring) {
                 "digests could not be made anew; their keys' next use tries again"
             );
         }
-    }
-}
-
-/// An API, and where it listens.
-struct Bound {
-    api: Api,
-    listeners: Vec<Listener>,
-}
-
-impl Bound {
-    fn new(api: Api, addresses: &[Address], tls: Option<&Reloader>) -> Result<Self, BindError> {
-        let bind = |address| Ok(Listener::bind(address)?.with_tls(tls.cloned()));
-        let listeners = addresses.iter().map(bind).collect::<Result<_, BindError>>()?;
-        Ok(Self { api, listeners })
-    }
-
-    fn addresses(&self) -> Vec<Address> {
-        self.listeners.iter().map(|listener| listener.address().clone()).collect()
-    }
-
-    fn is_secure(&self) -> bool {
-        self.listeners.iter().any(Listener::is_secure)
-    }
-}
-
-/// Probes and metrics, answered from before the store is open until it is closed.
-struct Ops {
-    addresses: Vec<Address>,
-    api: Api,
-    acceptors: JoinSet<()>,
-    server: JoinSet<()>,
-    draining: watch::Sender<Option<Duration>>,
-}
-
-impl Ops {
-    fn start(
-        config: &Config,
-        lifecycle: &Lifecycle,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Self, BindError> {
-        let router = ops::router(lifecycle.clone(), Arc::clone(metrics));
-        let counted = metrics.handles().listeners.of("ops");
-        // Probes are not turned away: a sidecar that is busy is not to be killed for it.
-        let limits = Limits {
-            max_in_flight: usize::MAX,
-            max_streams: OPS_STREAMS.min(config.limits.max_streams),
-            request_timeout: OPS_TIMEOUT.min(config.limits.request_timeout),
-            ..config.limits
-        };
-        let api = Api::new("ops", Protocol::Http, router, limits, counted);
-        // It carries no secret, and the kubelet's probes know no TLS.
-        let bound = Bound::new(api, &config.ops_listen, None)?;
-        let addresses = bound.addresses();
-        let (draining, drain) = watch::channel(None);
-        let (queue, accepted) = Queue::new();
-        let (mut acceptors, mut server) = (JoinSet::new(), JoinSet::new());
-        server.spawn(serve::all(accepted, drain));
-        for listener in bound.listeners {
-            let (queue, api) = (queue.clone(), bound.api.clone());
-            acceptors.spawn(async move {
-                listener.accept(|socket| queue.dispatch(socket, &api)).await;
-            });
-        }
-        Ok(Self { addresses, api: bound.api, acceptors, server, draining })
-    }
-
-    async fn stop(mut self) {
-        self.acceptors.shutdown().await;
-        self.draining.send_replace(Some(OPS_DRAIN));
-        self.api.drain();
-        while self.server.join_next().await.is_some() {}
     }
 }

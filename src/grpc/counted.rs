@@ -1,19 +1,18 @@
 //! Counts the calls of services, by the code that their answers end with.
 //!
-//! INVARIANT: changes nothing. The code stands in the headers of an answer without a message, and
-//! else in the trailers; who goes away before those leaves a call that was cancelled.
+//! INVARIANT: changes nothing. A caller that goes away leaves a call that was cancelled.
 
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use tonic::{Code, Status};
+use http::{Request, Response};
+use tonic::Code;
 use tower::{Layer, Service};
 
+use super::ended::{self, EndedBody, Ends};
 use crate::metrics::{AdminCalls, Call};
 
 /// Puts the count around services.
@@ -25,13 +24,6 @@ pub struct CountCalls(AdminCalls);
 pub struct Counted<S> {
     inner: S,
     calls: AdminCalls,
-}
-
-/// An answer's body; the call is counted when it ends.
-#[derive(Debug)]
-pub struct CountedBody<B> {
-    inner: B,
-    call: Option<Call>,
 }
 
 impl CountCalls {
@@ -54,7 +46,7 @@ where
     S: Service<Request<A>, Response = Response<B>>,
     S::Future: Send + 'static,
 {
-    type Response = Response<CountedBody<B>>;
+    type Response = Response<EndedBody<B, Call>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
@@ -67,51 +59,14 @@ where
         let answer = self.inner.call(request);
         Box::pin(async move {
             let answer = answer.await?;
-            end(&mut call, answer.headers());
-            Ok(answer.map(|inner| CountedBody { inner, call }))
+            ended::tell(&mut call, answer.headers());
+            Ok(answer.map(|inner| EndedBody::new(inner, call)))
         })
     }
 }
 
-/// Ends `call` if `headers`, or trailers, have a code.
-fn end(call: &mut Option<Call>, headers: &HeaderMap) {
-    if let Some(status) = Status::from_header_map(headers)
-        && let Some(call) = call.take()
-    {
-        call.end(status.code().into());
-    }
-}
-
-impl<B: Body + Unpin> Body for CountedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    end(&mut self.call, trailers);
-                }
-            }
-            // An end without a code is one that the caller makes a code of itself.
-            Some(Err(_)) | None => {
-                if let Some(call) = self.call.take() {
-                    call.end(Code::Unknown.into());
-                }
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+impl Ends for Call {
+    fn end(self, code: Code) {
+        Call::end(self, code.into());
     }
 }

@@ -10,18 +10,20 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http::{Method, Request, Response, StatusCode};
 use opentelemetry::{
     KeyValue,
     trace::{Span as _, SpanBuilder, SpanKind, Status as SpanStatus},
 };
 use opentelemetry_sdk::trace::Span;
 use pin_project_lite::pin_project;
-use tonic::{Code, Status};
+use tonic::Code;
 use tower::{Layer, Service};
 
-use super::Peer;
+use super::{
+    Peer,
+    ended::{self, EndedBody, Ends},
+};
 use crate::telemetry::{Noted, Traces};
 
 /// What calls are.
@@ -57,16 +59,9 @@ pin_project! {
     }
 }
 
-/// An answer's body; the span ends with it.
-#[derive(Debug)]
-pub struct TracedBody<B> {
-    inner: B,
-    call: Option<Call>,
-}
-
 /// A call under way. If nobody says how it ended, its caller went away.
 #[derive(Debug)]
-struct Call {
+pub struct Call {
     span: Span,
     noted: Noted,
     spoken: Spoken,
@@ -175,12 +170,11 @@ impl Drop for Call {
     }
 }
 
-/// Ends `call` if `headers`, or trailers, have a code.
-fn end_grpc(call: &mut Option<Call>, headers: &HeaderMap) {
-    if let Some(status) = Status::from_header_map(headers)
-        && let Some(mut call) = call.take()
-    {
-        call.end_grpc(status.code());
+impl Ends for Call {
+    fn end(mut self, code: Code) {
+        if matches!(self.spoken, Spoken::Grpc(_)) {
+            self.end_grpc(code);
+        }
     }
 }
 
@@ -196,7 +190,7 @@ impl<S, A, B> Service<Request<A>> for Traced<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
 {
-    type Response = Response<TracedBody<B>>;
+    type Response = Response<EndedBody<B, Call>>;
     type Error = S::Error;
     type Future = Answering<S::Future>;
 
@@ -214,53 +208,17 @@ impl<F, B, E> Future for Answering<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {
-    type Output = Result<Response<TracedBody<B>>, E>;
+    type Output = Result<Response<EndedBody<B, Call>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let answer = ready!(this.answer.poll(context))?;
         match this.call.as_mut().map(|call| (call.spoken, call)) {
-            Some((Spoken::Grpc(_), _)) => end_grpc(this.call, answer.headers()),
+            Some((Spoken::Grpc(_), _)) => ended::tell(this.call, answer.headers()),
             Some((Spoken::Http(_), call)) => call.say_http(answer.status()),
             None => {}
         }
         let call = this.call.take();
-        Poll::Ready(Ok(answer.map(|inner| TracedBody { inner, call })))
-    }
-}
-
-impl<B: Body + Unpin> Body for TracedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    end_grpc(&mut self.call, trailers);
-                }
-            }
-            Some(Err(_)) | None => {
-                if let Some(mut call) = self.call.take()
-                    && matches!(call.spoken, Spoken::Grpc(_))
-                {
-                    // An end without a code: the caller makes one of it.
-                    call.end_grpc(Code::Unknown);
-                }
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        Poll::Ready(Ok(answer.map(|inner| EndedBody::new(inner, call))))
     }
 }

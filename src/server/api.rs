@@ -88,7 +88,7 @@ impl Api {
             http: http(protocol, &limits),
             limits,
             pacing,
-            connections: Connections::new(limits.max_connections),
+            connections: Connections::new(limits.max_connections, limits.request_timeout),
             waiting: AtomicUsize::new(0),
             held: AtomicUsize::new(0),
             metrics,

@@ -16,16 +16,15 @@ use tokio_rustls::rustls::pki_types::CertificateDer;
 
 use crate::metrics::{Connected, ListenerMetrics};
 
-/// A stream on which nothing was answered for so long, in milliseconds, keeps no connection from
-/// being idle.
-const STREAM_QUIET: u64 = 10_000;
-
 /// Those of one API. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Connections(Arc<Inner>);
 
 struct Inner {
     max: usize,
+    /// A stream on which nothing was answered for so long, in milliseconds, keeps no connection
+    /// from being idle.
+    quiet: u64,
     epoch: Instant,
     table: Mutex<Table>,
 }
@@ -102,8 +101,10 @@ pub(super) struct InFlight {
 }
 
 impl Connections {
-    pub(super) fn new(max: usize) -> Self {
-        Self(Arc::new(Inner { max, epoch: Instant::now(), table: Mutex::default() }))
+    /// At most `max`; a stream may be `quiet` for so long.
+    pub(super) fn new(max: usize, quiet: Duration) -> Self {
+        let (quiet, epoch) = (millis(quiet), Instant::now());
+        Self(Arc::new(Inner { max, quiet, epoch, table: Mutex::default() }))
     }
 
     /// A place for one more. Where there is none the idlest are told to end: those that have made
@@ -117,7 +118,7 @@ impl Connections {
         // Those that were told already make room, too.
         let staying = table.open.len().saturating_sub(table.told);
         if staying >= max {
-            table.evict(max / 100 + 1)?;
+            table.evict(max / 100 + 1, self.0.quiet)?;
         }
         let activity = Arc::new(Activity::new(self.0.epoch));
         let (end, told) = oneshot::channel();
@@ -170,13 +171,13 @@ impl Connections {
 }
 
 impl Table {
-    /// Tells the `count` idlest to end, or as many as are idle.
+    /// Tells the `count` idlest to end, or as many as are idle; streams may be `quiet` for so long.
     ///
     /// # Errors
     /// None is.
-    fn evict(&mut self, count: usize) -> Result<(), Full> {
+    fn evict(&mut self, count: usize, quiet: u64) -> Result<(), Full> {
         let staying = self.open.iter().filter(|(_, entry)| entry.end.is_some());
-        let idle = staying.filter_map(|(id, entry)| Some((entry.activity.idle_since()?, *id)));
+        let idle = staying.filter_map(|(id, entry)| Some((entry.activity.idle_since(quiet)?, *id)));
         let mut idle: Vec<_> = idle.collect();
         if idle.is_empty() {
             return Err(if self.told > 0 { Full::ForNow } else { Full::Busy });
@@ -286,15 +287,16 @@ impl Activity {
     }
 
     /// Since when nothing is done: whether there was a call, and when that was; `None` while
-    /// one waits for its answer. A stream on which nothing was said for a while is nothing.
-    fn idle_since(&self) -> Option<(bool, u64)> {
+    /// one waits for its answer. A stream on which nothing was said for longer than `quiet` is
+    /// nothing.
+    fn idle_since(&self, quiet: u64) -> Option<(bool, u64)> {
         if self.unanswered.load(Ordering::Relaxed) > 0 {
             return None;
         }
         let last_used = self.last_used.load(Ordering::Relaxed);
         let since = last_used.max(self.opened);
         let streams = self.is_busy();
-        if streams && self.now().saturating_sub(since) < STREAM_QUIET {
+        if streams && self.now().saturating_sub(since) < quiet {
             return None;
         }
         Some((last_used != 0, since))
@@ -302,13 +304,12 @@ impl Activity {
 
     /// Whether the client has taken nothing of the answers that it is given for `limit`.
     pub(super) fn is_stalled(&self, limit: Duration) -> bool {
-        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let silent = self.now().saturating_sub(self.last_used.load(Ordering::Relaxed));
-        self.owed.load(Ordering::Relaxed) > 0 && silent > limit
+        self.owed.load(Ordering::Relaxed) > 0 && silent > millis(limit)
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+        millis(self.epoch.elapsed()).max(1)
     }
 }
 
@@ -346,4 +347,8 @@ impl Drop for InFlight {
             activity.last_used.store(activity.now(), Ordering::Relaxed);
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

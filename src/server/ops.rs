@@ -3,7 +3,7 @@
 //! Sources: the paths that Kubernetes' own components answer (`/livez`, `/readyz`), and
 //! Prometheus' `/metrics`. An answer of 200 is a yes, 503 a no with the reason in words.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -15,18 +15,36 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tonic::{Status, service::Routes};
 
-use super::phase::{Lifecycle, Probe};
-use crate::metrics::{Exposition, Metrics};
+use super::{
+    Api, BindError, Protocol,
+    bound::Bound,
+    phase::{Lifecycle, Probe},
+    serve::{self, Queue},
+};
+use crate::{
+    config::{Address, Config, Limits},
+    metrics::{Exposition, Metrics},
+};
 
+/// What is asked.
 #[derive(Clone)]
-struct Ops {
+struct Asked {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     scrapes: Arc<Semaphore>,
 }
+
+/// What a prober or scraper may take at once, and how long.
+const STREAMS: u32 = 16;
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last answers of the ops listener may take.
+const DRAIN: Duration = Duration::from_millis(500);
 
 const INDEX: &str = "\
 octavia-authz
@@ -37,17 +55,76 @@ octavia-authz
 gRPC health (grpc.health.v1.Health) with the services startup, readiness, liveness
 ";
 
+/// Probes and metrics, answered from before the store is open until it is closed.
+pub(super) struct Ops {
+    addresses: Vec<Address>,
+    api: Api,
+    acceptors: JoinSet<()>,
+    server: JoinSet<()>,
+    draining: watch::Sender<Option<Duration>>,
+}
+
+impl Ops {
+    /// Begins to answer on the addresses of `config`.
+    ///
+    /// # Errors
+    /// [`BindError`]
+    pub(super) fn start(
+        config: &Config,
+        lifecycle: &Lifecycle,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, BindError> {
+        let router = router(lifecycle.clone(), Arc::clone(metrics));
+        let counted = metrics.handles().listeners.of("ops");
+        // Probes are not turned away: a sidecar that is busy is not to be killed for it.
+        let limits = Limits {
+            max_in_flight: usize::MAX,
+            max_streams: STREAMS.min(config.limits.max_streams),
+            request_timeout: TIMEOUT.min(config.limits.request_timeout),
+            ..config.limits
+        };
+        let api = Api::new("ops", Protocol::Http, router, limits, counted);
+        // It carries no secret, and the kubelet's probes know no TLS.
+        let bound = Bound::new(api, &config.ops_listen, None)?;
+        let addresses = bound.addresses();
+        let (draining, drain) = watch::channel(None);
+        let (queue, accepted) = Queue::new();
+        let (mut acceptors, mut server) = (JoinSet::new(), JoinSet::new());
+        server.spawn(serve::all(accepted, drain));
+        for listener in bound.listeners {
+            let (queue, api) = (queue.clone(), bound.api.clone());
+            acceptors.spawn(async move {
+                listener.accept(|socket| queue.dispatch(socket, &api)).await;
+            });
+        }
+        Ok(Self { addresses, api: bound.api, acceptors, server, draining })
+    }
+
+    /// Where it listens.
+    pub(super) fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Ends it once what is asked is answered.
+    pub(super) async fn stop(mut self) {
+        self.acceptors.shutdown().await;
+        self.draining.send_replace(Some(DRAIN));
+        self.api.drain();
+        while self.server.join_next().await.is_some() {}
+    }
+}
+
 /// What answers on the ops listener for `lifecycle` and `metrics`.
-pub(super) fn router(lifecycle: Lifecycle, metrics: Arc<Metrics>) -> Router {
+fn router(lifecycle: Lifecycle, metrics: Arc<Metrics>) -> Router {
     let health = Routes::new(lifecycle.health().service()).into_axum_router();
-    let ops = Ops { lifecycle, metrics, scrapes: Arc::new(Semaphore::new(1)) };
+    let asked = Asked { lifecycle, metrics, scrapes: Arc::new(Semaphore::new(1)) };
     let ours = Router::new()
         .route("/", get(INDEX))
-        .route("/startupz", get(async |State(ops): State<Ops>| said(ops.lifecycle.startup())))
-        .route("/readyz", get(async |State(ops): State<Ops>| said(ops.lifecycle.readiness())))
-        .route("/livez", get(async |State(ops): State<Ops>| said(ops.lifecycle.liveness())))
+        .route("/startupz", get(async |State(asked): State<Asked>| said(asked.lifecycle.startup())))
+        .route("/readyz", get(async |State(asked): State<Asked>| said(asked.lifecycle.readiness())))
+        .route("/livez", get(async |State(asked): State<Asked>| said(asked.lifecycle.liveness())))
         .route("/metrics", get(scrape))
-        .with_state(ops);
+        .with_state(asked);
     health.merge(ours).fallback(unknown)
 }
 
@@ -67,12 +144,12 @@ fn said(probe: Probe) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], text).into_response()
 }
 
-async fn scrape(State(ops): State<Ops>, headers: HeaderMap) -> Response {
+async fn scrape(State(asked): State<Asked>, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
     let exposition = Exposition::accepted(accept);
-    let metrics = ops.metrics;
+    let metrics = asked.metrics;
     // One after the other: they read directories, and may look at every key. It never closes.
-    let turn = ops.scrapes.acquire_owned().await;
+    let turn = asked.scrapes.acquire_owned().await;
     let encoded = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         metrics.encode(exposition)

@@ -3,6 +3,7 @@
 mod files;
 mod head;
 mod in_flight;
+mod quiet;
 mod sizes;
 mod times;
 mod wrong;
