@@ -1,5 +1,5 @@
 //! When keys and their secrets were last used, and how often they were allowed
-//! and denied.
+//! and denied: ever, and on each of the last days.
 //!
 //! INVARIANT: a last use never goes back, a count never goes down, what was
 //! recorded is seen by the next reader, and a key costs at most one write for each
@@ -12,6 +12,7 @@
 //! may be lost with the process, and damage is owned up to by [`Usage::since`].
 
 mod cell;
+mod days;
 mod error;
 mod files;
 mod flusher;
@@ -91,6 +92,21 @@ pub struct KeyUsage {
     /// Numbers of its secrets that were used, and when they last were; newest
     /// number first. One that is not the key's any more may be among them.
     pub secrets: Vec<(u32, Timestamp)>,
+    /// The days (UTC) on which there were any of these requests, the oldest first:
+    /// of the 30 days that end with the last of them. A request counts on the day on
+    /// which a flush or a reader sees it, at midnight perhaps the day after its own.
+    pub days: Vec<DayUsage>,
+}
+
+/// How a key was used on one day.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct DayUsage {
+    /// Its midnight, UTC.
+    pub start: Timestamp,
+    /// How many requests were allowed.
+    pub allowed: u64,
+    /// How many were denied.
+    pub denied: u64,
 }
 
 impl Usage {
@@ -105,12 +121,12 @@ impl Usage {
         let queue = Queue::new();
         Ok(Self(Arc::new(Shared {
             dir: dir.to_owned(),
-            clock,
+            clock: clock.clone(),
             since: AtomicI64::new(sum.since.0),
             written: AtomicU64::new(0),
             flushed: AtomicI64::new(NEVER),
             flush: Mutex::new(Flush { sum, in_doubt: false }),
-            ledger: Mutex::new(Ledger::new(last_used, Arc::clone(&queue))),
+            ledger: Mutex::new(Ledger::new(last_used, Arc::clone(&queue), clock)),
             queue,
             base: RwLock::new(Some(rows)),
         })))

@@ -10,7 +10,7 @@ use crate::{
     record::{KeyRecord, SecretRecord},
     store::Embedded,
     token::Token,
-    usage::KeyUsage,
+    usage::{DayUsage, KeyUsage},
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -81,7 +81,9 @@ fn what_a_proven_key_asks_is_counted_and_what_proves_nothing_is_not() {
     clock.set(Timestamp(NOW.0 + 2));
     assert!(authorizer.authenticate(token.reveal(), "").unwrap().is_ok());
     let at = Timestamp(NOW.0 + 2);
-    let expected = KeyUsage { last_used: Some(at), allowed: 1, denied: 1, secrets: vec![(3, at)] };
+    let today = DayUsage { start: Timestamp(NOW.0 - NOW.0 % 86_400_000), allowed: 1, denied: 1 };
+    let (secrets, days) = (vec![(3, at)], vec![today]);
+    let expected = KeyUsage { last_used: Some(at), allowed: 1, denied: 1, secrets, days };
     assert_eq!(usage.of(id).unwrap(), expected);
     assert_eq!(usage.of(inactive).unwrap().denied, 1);
 }

@@ -16,12 +16,13 @@ use std::{
 use super::{
     UsageError,
     cell::{Cell, Queue},
+    days::day,
     forgotten::Forgotten,
     moment::{LastUsed, Moment},
     rows::Rows,
     totals::Totals,
 };
-use crate::token::KeyId;
+use crate::{clock::Clock, token::KeyId};
 
 /// Totals that are not on the disk yet; `None`: the row has to go.
 pub(super) type Changed = HashMap<KeyId, Option<Totals>, foldhash::fast::RandomState>;
@@ -34,14 +35,16 @@ pub(super) struct Ledger {
     writing: Option<Arc<Changed>>,
     forgotten: Forgotten,
     queue: Arc<Queue>,
+    /// Says on which day something is collected.
+    clock: Clock,
     /// Empty: its room is the queue's next time.
     spare: Vec<Arc<Cell>>,
 }
 
 impl Ledger {
-    pub(super) fn new(last_used: LastUsed, queue: Arc<Queue>) -> Self {
+    pub(super) fn new(last_used: LastUsed, queue: Arc<Queue>, clock: Clock) -> Self {
         let (dirty, writing, forgotten) = (Changed::default(), None, Forgotten::default());
-        Self { last_used, dirty, writing, forgotten, queue, spare: Vec::new() }
+        Self { last_used, dirty, writing, forgotten, queue, clock, spare: Vec::new() }
     }
 
     /// Takes in what all cells have to tell. When the rows cannot be read, the
@@ -49,6 +52,7 @@ impl Ledger {
     pub(super) fn collect(&mut self, base: &Base) -> Result<(), UsageError> {
         let mut cells = mem::take(&mut self.spare);
         self.queue.exchange(&mut cells);
+        let today = day(self.clock.now());
         let mut result = Ok(());
         let mut waiting = cells.drain(..);
         for cell in waiting.by_ref() {
@@ -56,7 +60,7 @@ impl Ledger {
                 cell.take();
             } else {
                 // Not taken unless there is something to add it to.
-                result = self.change(cell.id(), base, |totals| totals.merge(&cell.take()));
+                result = self.change(cell.id(), base, |totals| totals.merge(&cell.take(), today));
                 if result.is_err() {
                     self.queue.put_back([cell].into_iter());
                     break;

@@ -1,6 +1,8 @@
 //! Usage as its readers see it: exact under threads, monotonic, and after a
 //! restart no more than what was true.
 
+mod days;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -93,7 +95,8 @@ fn a_record_is_seen_at_once() {
     cell.record(1, after(3), false);
     cell.touch(2, after(9));
     let secrets = vec![(2, after(9)), (1, after(3))];
-    let expected = KeyUsage { last_used: Some(after(9)), allowed: 1, denied: 1, secrets };
+    let days = vec![DayUsage { start: Timestamp(1_699_920_000_000), allowed: 1, denied: 1 }];
+    let expected = KeyUsage { last_used: Some(after(9)), allowed: 1, denied: 1, secrets, days };
     assert_eq!(usage.of(one.id).unwrap(), expected);
     assert_eq!(usage.last_used(other.id), None);
     assert_eq!(usage.collected(one.id), Some(after(9)));
@@ -492,10 +495,14 @@ fn a_backup_restores_into_a_fresh_directory_only() {
     let data = Data::new();
     let usage = data.open();
     let keys: Vec<_> = (0..250).map(|_| key(&[2, 1])).collect();
-    for key in &keys {
-        usage.cell(key).record(2, after(1), true);
+    for now in [START, after(86_400_000)] {
+        data.clock.set(now);
+        for key in &keys {
+            usage.cell(key).record(2, after(1), true);
+        }
+        usage.flush().unwrap();
     }
-    usage.flush().unwrap();
+    assert_eq!(usage.of(keys[0].id).unwrap().days.len(), 2);
     let rows: Vec<_> = usage.rows().unwrap().map(Result::unwrap).collect();
     assert!(rows.is_sorted_by_key(|(id, _)| *id));
     let copy = Data::new();

@@ -1,11 +1,13 @@
 //! How one key was used, summed up over all time, and its stored form.
 //!
 //! INVARIANT: merging only raises: a last use never goes back, a count never goes
-//! down. Equal totals have equal bytes. Used by `ledger` and `rows`.
+//! down; counts of a day go only with the day. Equal totals have equal bytes. Used
+//! by `ledger` and `rows`.
 
 use super::{
     KeyUsage,
     cell::Deltas,
+    days::Days,
     moment::{NEVER, timestamp, valid},
 };
 use crate::pb::storage::{SecretUsage, StoredUsage};
@@ -19,12 +21,17 @@ pub(super) struct Totals {
     denied: u64,
     /// Number and last use in milliseconds; newest number first.
     secrets: Vec<(u32, i64)>,
+    days: Days,
 }
 
 impl Totals {
-    /// Takes in what a cell had to tell. Gives whether anything has changed.
-    pub(super) fn merge(&mut self, deltas: &Deltas) -> bool {
+    /// Takes in what a cell had to tell, as of `today` (`None`: that is not known).
+    /// Gives whether anything has changed.
+    pub(super) fn merge(&mut self, deltas: &Deltas, today: Option<u32>) -> bool {
         let mut changed = deltas.allowed != 0 || deltas.denied != 0;
+        if let Some(today) = today.filter(|_| changed) {
+            self.days.add(today, deltas.allowed, deltas.denied);
+        }
         self.allowed = self.allowed.saturating_add(deltas.allowed);
         self.denied = self.denied.saturating_add(deltas.denied);
         changed |= self.use_at(deltas.other);
@@ -76,12 +83,14 @@ impl Totals {
             allowed: self.allowed,
             denied: self.denied,
             secrets: secrets.filter_map(|(number, at)| Some((*number, timestamp(*at)?))).collect(),
+            days: self.days.shown(),
         }
     }
 
     /// The message that is stored.
     pub(super) fn to_stored(&self) -> StoredUsage {
         let secrets = self.secrets.iter();
+        let (newest_day, (allowed_by_day, denied_by_day)) = self.days.to_stored();
         StoredUsage {
             last_used_ms: self.last_used,
             allowed: self.allowed,
@@ -92,6 +101,9 @@ impl Totals {
                     last_used_ms: *last_used_ms,
                 })
                 .collect(),
+            newest_day,
+            allowed_by_day,
+            denied_by_day,
         }
     }
 
@@ -102,6 +114,7 @@ impl Totals {
             allowed: stored.allowed,
             denied: stored.denied,
             secrets: Vec::new(),
+            days: Days::from_stored(stored),
         };
         for secret in stored.secrets.iter().filter(|secret| valid(secret.last_used_ms) != NEVER) {
             totals.use_secret_at(secret.number, secret.last_used_ms);
