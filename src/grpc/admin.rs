@@ -71,7 +71,11 @@ impl ApiKeyService for Admin {
     ) -> Result<Response<GetApiKeyResponse>, Status> {
         let caller = self.caller(&request)?;
         let key = self.keyring.get(&caller, &request.into_inner().id).map_err(convert::status)?;
-        Ok(Response::new(GetApiKeyResponse { api_key: Some(self.shown(&key)) }))
+        let usage = self.keyring.usage(&key);
+        let days = usage.iter().flat_map(|(usage, _)| &usage.days);
+        let daily_usage = days.map(convert::daily_usage).collect();
+        let api_key = Some(convert::used_api_key(&key, usage));
+        Ok(Response::new(GetApiKeyResponse { api_key, daily_usage }))
     }
 
     async fn list_api_keys(

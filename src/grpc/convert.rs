@@ -21,7 +21,7 @@ pub(super) use self::{
     audit::{audit_filter, audit_page, audit_page_request, audit_status, batch, expected},
     change::{check_batch, new_key, overlap, patch},
     import::{check_import, imported_key},
-    key::{api_key, revoke_outcome, right_changes, secret, used_api_key},
+    key::{api_key, daily_usage, revoke_outcome, right_changes, secret, used_api_key},
     list::{page, page_request},
     outcome::{introspection, key_rights, reason, response},
     question::{check_len, correlation_id, question},

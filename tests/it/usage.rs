@@ -3,6 +3,7 @@
 
 mod bounded;
 mod counts;
+mod daily;
 mod finding;
 mod killed;
 mod lasting;

@@ -4,10 +4,10 @@ use super::{status, timestamp};
 use crate::{
     clock::Timestamp,
     keyring::{KeyringError, Revoked, Updated},
-    pb::v1::{ActionRight, ApiKey, KeySecret, KeyStatus, RevokeOutcome, RightChange},
+    pb::v1::{ActionRight, ApiKey, DailyUsage, KeySecret, KeyStatus, RevokeOutcome, RightChange},
     policy::{Policy, Right},
     record::{KeyRecord, SecretRecord},
-    usage::KeyUsage,
+    usage::{DayUsage, KeyUsage},
 };
 
 /// A key, without anything secret.
@@ -53,6 +53,15 @@ pub(in crate::grpc) fn used_api_key(
         secret.last_used_time = used.map(|(_, at)| timestamp(*at));
     }
     shown
+}
+
+/// How a key was used on one day.
+pub(in crate::grpc) fn daily_usage(day: &DayUsage) -> DailyUsage {
+    DailyUsage {
+        start_time: Some(timestamp(day.start)),
+        allowed_count: day.allowed,
+        denied_count: day.denied,
+    }
 }
 
 /// A secret of `key`, without anything secret.
