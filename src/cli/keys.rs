@@ -98,8 +98,9 @@ pub fn run(args: KeysArgs) -> anyhow::Result<Outcome> {
         KeysCommand::List(args) => list::run(args, &admin).map(done),
         KeysCommand::Get { id } => block_on(async {
             let (connection, mut keys) = connect(&admin).await?;
-            let key = get(&connection, &mut keys, id).await?;
-            show::key(&key, admin.call.output).map(done)
+            let v1::GetApiKeyResponse { api_key, daily_usage } =
+                read(&connection, &mut keys, id).await?;
+            show::used_key(&present(api_key)?, &daily_usage, admin.call.output).map(done)
         }),
         KeysCommand::Rights { id } => rights::run(id, &admin).map(done),
         KeysCommand::Simulate(args) => simulate::run(args, &admin),
@@ -119,10 +120,17 @@ async fn connect(admin: &AdminArgs) -> anyhow::Result<(Connection, Keys)> {
     Ok((connection, keys))
 }
 
-async fn get(connection: &Connection, keys: &mut Keys, id: String) -> anyhow::Result<v1::ApiKey> {
+async fn read(
+    connection: &Connection,
+    keys: &mut Keys,
+    id: String,
+) -> anyhow::Result<v1::GetApiKeyResponse> {
     let request = connection.request(v1::GetApiKeyRequest { id });
-    let reply = connection.ask(keys.get_api_key(request)).await?;
-    present(reply.api_key)
+    connection.ask(keys.get_api_key(request)).await
+}
+
+async fn get(connection: &Connection, keys: &mut Keys, id: String) -> anyhow::Result<v1::ApiKey> {
+    present(read(connection, keys, id).await?.api_key)
 }
 
 /// The key that every reply has to hold.

@@ -40,6 +40,21 @@ pub(super) fn key(key: &v1::ApiKey, format: Format) -> anyhow::Result<()> {
     }
 }
 
+/// Prints a key; as JSON with its use on the last days.
+pub(super) fn used_key(
+    key: &v1::ApiKey,
+    days: &[v1::DailyUsage],
+    format: Format,
+) -> anyhow::Result<()> {
+    match format {
+        Format::Table => self::key(key, format),
+        Format::Json => output::print_json(&json::OneKey {
+            daily_usage: Some(days.iter().map(json::DailyUsage::from).collect()),
+            ..json::OneKey::from(key)
+        }),
+    }
+}
+
 /// Prints a key and its text, or writes the text to `file`.
 pub(super) fn fresh(fresh: Fresh, file: Option<KeyFile>, format: Format) -> anyhow::Result<()> {
     let Fresh { key, text, before, dropped, notice } = fresh;

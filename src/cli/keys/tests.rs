@@ -203,6 +203,12 @@ fn a_key_as_json_has_the_names_of_the_api() {
         "expire_time": null, "last_used_time": null, "number": 2, "digest_scheme": "blake3",
     }]);
     assert_eq!(used["secrets"], expected);
+
+    let day = v1::DailyUsage { start_time: time(1_795_000_000), allowed_count: 2, denied_count: 1 };
+    let expected = serde_json::json!({
+        "start_time": "2026-11-18T11:06:40.000000007Z", "allowed_count": 2, "denied_count": 1,
+    });
+    assert_eq!(serde_json::to_value(json::DailyUsage::from(&day)).unwrap(), expected);
 }
 
 #[test]

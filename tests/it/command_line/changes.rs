@@ -160,6 +160,9 @@ async fn a_key_says_when_it_was_last_used() {
     assert_eq!(used["api_key"]["allowed_count"], 1);
     assert!(used["api_key"]["last_used_time"].is_string(), "{used}");
     assert!(used["api_key"]["secrets"][0]["last_used_time"].is_string(), "{used}");
+    let last = used["daily_usage"].as_array().and_then(|days| days.last()).unwrap();
+    assert!(last["start_time"].as_str().unwrap().ends_with("T00:00:00Z"), "{used}");
+    assert_eq!(last["denied_count"], 1);
     let said = table(&sidecar, &["get", &key.id]);
     assert!(said.contains("1 allowed, 1 denied since "), "{said}");
     sidecar.finish().await;

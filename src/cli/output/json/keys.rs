@@ -106,12 +106,40 @@ pub(crate) struct OneKey<'a> {
     /// After a rotation: the secrets that were accepted before it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped_secrets: Option<Vec<KeySecret<'a>>>,
+    /// Where it was read: how it was used on the last days, the oldest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) daily_usage: Option<Vec<DailyUsage>>,
+}
+
+/// How many of a key's requests were counted on one day.
+#[derive(Serialize)]
+pub(crate) struct DailyUsage {
+    /// Its midnight, UTC.
+    start_time: Option<String>,
+    allowed_count: u64,
+    denied_count: u64,
+}
+
+impl From<&v1::DailyUsage> for DailyUsage {
+    fn from(day: &v1::DailyUsage) -> DailyUsage {
+        DailyUsage {
+            start_time: day.start_time.as_ref().map(exact),
+            allowed_count: day.allowed_count,
+            denied_count: day.denied_count,
+        }
+    }
 }
 
 impl<'a> From<&'a v1::ApiKey> for OneKey<'a> {
     /// The key alone.
     fn from(key: &'a v1::ApiKey) -> OneKey<'a> {
-        OneKey { api_key: key.into(), key: None, key_out: None, dropped_secrets: None }
+        OneKey {
+            api_key: key.into(),
+            key: None,
+            key_out: None,
+            dropped_secrets: None,
+            daily_usage: None,
+        }
     }
 }
 
