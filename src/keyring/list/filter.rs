@@ -27,6 +27,10 @@ pub struct Filter {
     pub active: Option<bool>,
     /// Part of the name, in any case of letters.
     pub name_contains: Option<String>,
+    /// Part of the name, in any case of letters, or the beginning of the id.
+    pub search: Option<String>,
+    /// No last use is known, or one is.
+    pub never_used: Option<bool>,
     /// Not used for at least so long: neither used, nor created, nor without its use
     /// being tracked since then.
     pub unused_for: Option<Duration>,
@@ -46,7 +50,9 @@ pub(super) struct Matcher<'a> {
     powers: &'a Powers,
     uses: &'a Uses<'a>,
     now: Timestamp,
+    /// In small letters.
     name_part: Option<String>,
+    search: Option<String>,
     labels: Vec<u64>,
     /// What was decided of each class, as long as `given_up` stays.
     classes: Vec<Option<bool>>,
@@ -71,7 +77,8 @@ impl Filter {
         text(&self.team, part);
         text(&self.service, part);
         text(&self.name_contains.as_ref().map(|name| name.to_lowercase()), part);
-        for flag in [self.active, self.expired, self.lifetime] {
+        text(&self.search, part);
+        for flag in [self.active, self.expired, self.lifetime, self.never_used] {
             part(&[flag.map_or(2, u8::from)]);
         }
         for time in [self.unused_for, self.expires_within] {
@@ -106,6 +113,7 @@ impl<'a> Matcher<'a> {
             uses,
             now,
             name_part: filter.name_contains.as_ref().map(|part| part.to_lowercase()),
+            search: filter.search.as_ref().map(|part| part.to_lowercase()),
             labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
             classes: Vec::new(),
             given_up: 0,
@@ -121,7 +129,8 @@ impl<'a> Matcher<'a> {
             && self.matches_expiration(card.expires())
             && self.labels.iter().all(|label| card.has_label(*label))
             && self.filter.unused_for.is_none_or(|time| self.is_unused(id, card, time))
-            && self.matches_name(card.name())
+            && self.matches_use(id)
+            && self.matches_text(id, card.name())
     }
 
     fn matches_class(&mut self, classes: &Classes, number: u32) -> bool {
@@ -162,17 +171,33 @@ impl<'a> Matcher<'a> {
         later(idle_since, time) <= self.now
     }
 
-    fn matches_name(&mut self, name: &[u8]) -> bool {
-        let Some(part) = &self.name_part else { return true };
+    fn matches_use(&self, id: KeyId) -> bool {
+        let is_never_used = || (self.uses.last_used)(id).is_none();
+        self.filter.never_used.is_none_or(|wanted| wanted == is_never_used())
+    }
+
+    fn matches_text(&mut self, id: KeyId, name: &[u8]) -> bool {
+        if self.name_part.is_none() && self.search.is_none() {
+            return true;
+        }
+        self.lower(name);
+        let is_in_name = |part: &String| self.lowered.contains(part);
+        let begins_id = |part: &String| id.as_str().starts_with(part);
+        self.name_part.as_ref().is_none_or(is_in_name)
+            && (self.search.as_ref().is_none_or(is_in_name)
+                || self.filter.search.as_ref().is_some_and(begins_id))
+    }
+
+    fn lower(&mut self, name: &[u8]) {
         // INVARIANT: it was a `String`.
         let name = str::from_utf8(name).unwrap_or_default();
         if !name.is_ascii() {
-            return name.to_lowercase().contains(part);
+            self.lowered = name.to_lowercase();
+            return;
         }
         self.lowered.clear();
         self.lowered.push_str(name);
         self.lowered.make_ascii_lowercase();
-        self.lowered.contains(part)
     }
 }
 

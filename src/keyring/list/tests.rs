@@ -69,11 +69,13 @@ prop_compose! {
         times in (option::weighted(0.2, 0..20_u64), option::weighted(0.2, 0..20_u64)),
         expiry in (option::weighted(0.2, any::<bool>()), option::weighted(0.2, any::<bool>())),
         labels in prop_oneof![3 => Just(BTreeMap::new()), 1 => labels()],
+        search in option::weighted(0.2, "A|ß|ﬀ|ss|[0-9Aa]{0,2}"),
+        never_used in option::weighted(0.2, any::<bool>()),
     ) -> Filter {
         let text = |text: Option<&str>| text.map(str::to_owned);
         Filter {
             team: text(team), service: text(service), roles, active,
-            name_contains: text(name),
+            name_contains: text(name), search, never_used,
             unused_for: times.0.map(Duration::from_millis),
             expires_within: times.1.map(Duration::from_millis),
             expired: expiry.0, lifetime: expiry.1, labels,
@@ -102,6 +104,11 @@ fn belongs(known: &Known, filter: &Filter, since: Timestamp, powers: &Powers) ->
             .name_contains
             .as_ref()
             .is_none_or(|part| key.name.to_lowercase().contains(&part.to_lowercase()))
+        && filter.search.as_ref().is_none_or(|text| {
+            key.name.to_lowercase().contains(&text.to_lowercase())
+                || key.id.to_string().starts_with(text)
+        })
+        && filter.never_used.is_none_or(|wanted| used.is_none() == wanted)
         && filter.unused_for.is_none_or(|time| idle >= ms(time))
         && filter
             .expires_within
@@ -272,7 +279,7 @@ fn a_token_is_for_its_own_filter_and_order_and_whole() {
     same.filter.name_contains = Some("key".to_owned());
     assert_eq!(shop.page(&same).unwrap().keys.len(), 5);
 
-    let changes: [fn(&mut PageRequest); 16] = [
+    let changes: [fn(&mut PageRequest); 18] = [
         |request| request.order.descending = false,
         |request| request.order.by = By::Id,
         |request| request.order.by = By::Updated,
@@ -284,6 +291,8 @@ fn a_token_is_for_its_own_filter_and_order_and_whole() {
         |request| request.filter.expired = Some(true),
         |request| request.filter.lifetime = Some(true),
         |request| request.filter.name_contains = None,
+        |request| request.filter.search = Some(String::new()),
+        |request| request.filter.never_used = Some(true),
         |request| request.filter.unused_for = Some(Duration::ZERO),
         |request| request.filter.expires_within = Some(Duration::ZERO),
         |request| request.filter.labels = BTreeMap::from([(String::new(), String::new())]),
