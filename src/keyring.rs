@@ -11,6 +11,7 @@ mod create;
 mod edit;
 mod error;
 mod fields;
+mod figures;
 mod import;
 mod list;
 mod look;
@@ -30,6 +31,7 @@ pub use self::{
     catalog::{KeyCounts, Tally},
     create::{DEFAULT_TEAM, NewKey},
     error::KeyringError,
+    figures::{EXPIRING_WITHIN, Figures, IDLE_FOR},
     import::{Imported, ImportedKey},
     list::{By, Filter, MAX_PAGE, Order, Page, PageRequest},
     powers::{Caller, Identity, Powers},

@@ -11,11 +11,12 @@ mod page_token;
 
 use std::{collections::BinaryHeap, ops::ControlFlow};
 
+pub(super) use self::filter::Matcher;
 pub use self::{
     filter::Filter,
     order::{By, Order},
 };
-use self::{filter::Matcher, order::Place, page_token::PageToken};
+use self::{order::Place, page_token::PageToken};
 use super::{catalog::Catalog, powers::Powers};
 use crate::{
     clock::Timestamp,

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        catalog::{Card, Class, Classes, LabelHasher},
+        catalog::{Card, Class, Classes, LabelHasher, Verdicts},
         powers::Powers,
     },
     Uses,
@@ -45,7 +45,7 @@ pub struct Filter {
 }
 
 /// A filter at work for one caller at one moment.
-pub(super) struct Matcher<'a> {
+pub(in crate::keyring) struct Matcher<'a> {
     filter: &'a Filter,
     powers: &'a Powers,
     uses: &'a Uses<'a>,
@@ -54,9 +54,7 @@ pub(super) struct Matcher<'a> {
     name_part: Option<String>,
     search: Option<String>,
     labels: Vec<u64>,
-    /// What was decided of each class, as long as `given_up` stays.
-    classes: Vec<Option<bool>>,
-    given_up: u64,
+    classes: Verdicts,
     /// Room for a name in small letters.
     lowered: String,
 }
@@ -100,7 +98,7 @@ impl Filter {
 }
 
 impl<'a> Matcher<'a> {
-    pub(super) fn new(
+    pub(in crate::keyring) fn new(
         filter: &'a Filter,
         powers: &'a Powers,
         uses: &'a Uses<'a>,
@@ -115,14 +113,18 @@ impl<'a> Matcher<'a> {
             name_part: filter.name_contains.as_ref().map(|part| part.to_lowercase()),
             search: filter.search.as_ref().map(|part| part.to_lowercase()),
             labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
-            classes: Vec::new(),
-            given_up: 0,
+            classes: Verdicts::default(),
             lowered: String::new(),
         }
     }
 
     /// Whether the caller sees the key and the filter lets it through.
-    pub(super) fn matches(&mut self, classes: &Classes, id: KeyId, card: &Card) -> bool {
+    pub(in crate::keyring) fn matches(
+        &mut self,
+        classes: &Classes,
+        id: KeyId,
+        card: &Card,
+    ) -> bool {
         // What costs least first.
         self.matches_class(classes, card.class())
             && self.filter.active.is_none_or(|active| active == card.is_active())
@@ -134,24 +136,10 @@ impl<'a> Matcher<'a> {
     }
 
     fn matches_class(&mut self, classes: &Classes, number: u32) -> bool {
-        if self.given_up != classes.given_up() {
-            self.classes.clear();
-            self.given_up = classes.given_up();
-        }
-        let place = number as usize;
-        if let Some(Some(decided)) = self.classes.get(place) {
-            return *decided;
-        }
-        let decided = classes.get(number).is_some_and(|class| {
-            self.powers.sees_in(&class.team, &class.service) && self.filter.matches_class(class)
-        });
-        if self.classes.len() <= place {
-            self.classes.resize(place + 1, None);
-        }
-        if let Some(known) = self.classes.get_mut(place) {
-            *known = Some(decided);
-        }
-        decided
+        let (filter, powers) = (self.filter, self.powers);
+        self.classes.of(classes, number, |class| {
+            powers.sees_in(&class.team, &class.service) && filter.matches_class(class)
+        })
     }
 
     fn matches_expiration(&self, expires: Option<Timestamp>) -> bool {
