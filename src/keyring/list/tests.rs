@@ -14,6 +14,8 @@ use super::{
 };
 use crate::{change::Refusal, policy::Policy, resolved_key::ResolvedKey};
 
+mod back;
+
 const NOW: Timestamp = Timestamp(1000);
 
 static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::built_in().unwrap());
@@ -203,21 +205,29 @@ proptest! {
         known in collection::vec(known(), 10..60).prop_map(distinct),
         coming in collection::vec(known(), 0..30),
         filter in filter(), order in order(), size in 1_usize..5,
-        going in collection::vec(any::<prop::sample::Index>(), 0..30),
+        going in collection::vec(any::<prop::sample::Index>(), 0..30), back in any::<bool>(),
     ) {
         let mut shop = Shop::new(&known, Timestamp(0), Powers::All);
         let mut all: HashMap<_, _> = known.iter().map(|known| (known.key.id, known.clone())).collect();
         let mut throughout: BTreeSet<_> = all.keys().copied().collect();
         let (mut coming, mut going) = (coming.into_iter(), going.into_iter());
         let mut request = PageRequest { size, order, filter: filter.clone(), ..Default::default() };
+        let mut page = shop.page(&request).unwrap();
+        while back && !page.next.is_empty() {
+            request.token = page.next;
+            page = shop.page(&request).unwrap();
+        }
         let mut seen: Vec<KeyId> = Vec::new();
         loop {
-            let page = shop.page(&request).unwrap();
-            seen.extend(page.keys.iter().map(|key| key.id));
-            if page.next.is_empty() {
+            let mut shown: Vec<_> = page.keys.iter().map(|key| key.id).collect();
+            if back {
+                shown.reverse();
+            }
+            seen.extend(shown);
+            request.token = if back { page.previous } else { page.next };
+            if request.token.is_empty() {
                 break;
             }
-            request.token = page.next;
             // One goes that was there from the start, one that was shown last, one comes.
             let last = seen.last().copied().filter(|_| seen.len().is_multiple_of(2));
             let other = going.next().map(|index| index.get(&known).key.id);
@@ -230,6 +240,10 @@ proptest! {
                 shop.store.put(new.key.clone());
                 all.insert(new.key.id, new);
             }
+            page = shop.page(&request).unwrap();
+        }
+        if back {
+            seen.reverse();
         }
         let once: BTreeSet<_> = seen.iter().copied().collect();
         prop_assert_eq!(once.len(), seen.len(), "a key was shown twice");
