@@ -31,6 +31,7 @@ use octavia_authz::{
     usage::Usage,
 };
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -83,12 +84,16 @@ fn fill(store: &Embedded, count: usize, digester: &Digester) {
         service: key.service.clone(),
         effect: Effect::Put(Box::new(key)),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = runtime();
     for first in (0..count).step_by(1000) {
         let numbers = first..count.min(first + 1000);
         let changes: Vec<_> = numbers.map(|number| change(record(number, digester))).collect();
         runtime.block_on(store.commit(Box::new(move |_| Ok(changes.clone())))).unwrap();
     }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
 }
 
 fn resident() -> usize {
@@ -115,8 +120,11 @@ fn lists(criterion: &mut Criterion) {
         peer: "bench".to_owned(),
         request_id: String::new(),
     };
+    let runtime = runtime();
+    let list =
+        |request| runtime.block_on(keyring.list(caller.clone(), black_box(request))).unwrap();
     // Waits until all keys were read.
-    assert!(keyring.list(&caller, &PageRequest::default()).is_ok());
+    list(PageRequest::default());
     let (building, after) = (building.elapsed(), resident());
     eprintln!(
         "{count} keys: read alone in {reading:.0?} by one thread; keyring made in {building:.0?} beside it; \
@@ -127,20 +135,20 @@ fn lists(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group(format!("list, {count} keys"));
     let mut bench = |name: &str, request: PageRequest| {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| keyring.list(&caller, black_box(&request)).unwrap());
+            bencher.iter(|| list(request.clone()));
         });
     };
     let ordered =
         |by, descending| PageRequest { order: Order { by, descending }, ..PageRequest::default() };
     let filtered = |filter| PageRequest { filter, ..PageRequest::default() };
     bench("first page", PageRequest::default());
-    let token = keyring.list(&caller, &PageRequest::default()).unwrap().next;
+    let token = list(PageRequest::default()).next;
     bench("second page", PageRequest { token, ..PageRequest::default() });
     bench("first page of 1000", PageRequest { size: 1000, ..PageRequest::default() });
     let nothing = Some("no such name".to_owned());
     bench("a name that none has", filtered(Filter { name_contains: nothing, ..Filter::default() }));
     bench("by name desc", ordered(By::Name, true));
-    let first = keyring.list(&caller, &ordered(By::Name, true)).unwrap();
+    let first = list(ordered(By::Name, true));
     bench(
         "by name desc, second page",
         PageRequest { token: first.next, ..ordered(By::Name, true) },

@@ -11,8 +11,10 @@ mod create;
 mod edit;
 mod error;
 mod fields;
+mod figures;
 mod import;
 mod list;
+mod look;
 mod powers;
 mod refusals;
 mod renew;
@@ -22,11 +24,14 @@ mod update;
 
 use std::{sync::Arc, thread};
 
-use self::{catalog::Catalog, edit::Attempt, list::Uses, refusals::Refusals};
+use tokio::sync::Semaphore;
+
+use self::{catalog::Catalog, edit::Attempt, look::Look, refusals::Refusals};
 pub use self::{
     catalog::{KeyCounts, Tally},
     create::{DEFAULT_TEAM, NewKey},
     error::KeyringError,
+    figures::{EXPIRING_WITHIN, Figures, IDLE_FOR},
     import::{Imported, ImportedKey},
     list::{By, Filter, MAX_PAGE, Order, Page, PageRequest},
     powers::{Caller, Identity, Powers},
@@ -55,6 +60,7 @@ pub struct Keyring {
     usage: Usage,
     clock: Clock,
     refusals: Arc<Refusals>,
+    looks: Arc<Semaphore>,
 }
 
 impl Keyring {
@@ -74,8 +80,8 @@ impl Keyring {
             (None, Some(_)) => told.revive(changed.key_id),
             (Some(_), Some(_)) => {}
         }));
-        let keyring =
-            Self { store, catalog, policy, digester, usage, clock, refusals: Arc::default() };
+        let (refusals, looks) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        let keyring = Self { store, catalog, policy, digester, usage, clock, refusals, looks };
         keyring.load();
         keyring
     }
@@ -154,20 +160,16 @@ impl Keyring {
     }
 
     /// Lists the keys that `caller` may see. Looks at the cards of all keys, some
-    /// milliseconds for 100,000: not for a thread that has others to serve.
+    /// milliseconds for 100,000, when those that came before have looked.
     ///
     /// # Errors
     /// [`KeyringError`]
-    pub fn list(&self, caller: &Caller, request: &PageRequest) -> Result<Page, KeyringError> {
-        let powers = self.authenticate(caller)?;
-        powers.require("api_keys.read")?;
-        let now = self.clock.now();
-        self.catalog.ready()?;
-        // What cannot be taken in now is in a later list.
-        let _ = self.usage.collect();
-        let last_used = |id| self.usage.collected(id);
-        let uses = Uses { last_used: &last_used, since: self.usage.since() };
-        Ok(list::page(&*self.store, &self.catalog, &powers, &uses, now, request)?)
+    pub async fn list(&self, caller: Caller, request: PageRequest) -> Result<Page, KeyringError> {
+        let page = move |look: &Look<'_>| {
+            let Look { keyring, powers, uses, now } = *look;
+            Ok(list::page(&*keyring.store, &keyring.catalog, powers, uses, now, &request)?)
+        };
+        self.look(caller, page).await
     }
 
     /// How the key of `attempt` was used until now. Not for a caller without the

@@ -16,6 +16,7 @@ mod draft;
 mod error;
 mod file;
 mod path;
+mod right_change;
 mod rights;
 mod route;
 mod router;
@@ -29,6 +30,7 @@ pub use self::{
     current::CurrentPolicy,
     error::{PolicyError, Problem},
     path::{MAX_PATH, PathFault, path_fault},
+    right_change::RightChange,
     rights::{Right, Rights},
     route::{Body, FieldValue, Route, WhenConditional},
     service::{Role, Service},

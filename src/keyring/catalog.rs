@@ -21,7 +21,7 @@ use std::{
 pub use self::tally::{KeyCounts, Tally};
 pub(super) use self::{
     card::{Card, LabelHasher},
-    classes::{Class, Classes},
+    classes::{Class, Classes, Verdicts},
 };
 use crate::{
     record::KeyRecord,

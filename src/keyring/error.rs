@@ -16,6 +16,9 @@ pub enum KeyringError {
     /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// It broke off: a fault of ours.
+    #[error("looking through the keys failed")]
+    BrokenOff,
     /// Keys were imported, but not when they were last used. There may be others that
     /// were not imported yet.
     #[error(

@@ -2,7 +2,8 @@
 //!
 //! INVARIANT: a page begins after the place in the order where the page before
 //! ended, which its token names, so that keys that come or go between two pages
-//! are neither shown twice nor hide others. No more than one page of places is
+//! are neither shown twice nor hide others. The page before it is read as if it
+//! were the next of the whole order reversed. No more than one page of places is
 //! held, however many keys there are.
 
 mod filter;
@@ -11,11 +12,15 @@ mod page_token;
 
 use std::{collections::BinaryHeap, ops::ControlFlow};
 
+pub(super) use self::filter::Matcher;
 pub use self::{
     filter::Filter,
     order::{By, Order},
 };
-use self::{filter::Matcher, order::Place, page_token::PageToken};
+use self::{
+    order::{Place, Way},
+    page_token::PageToken,
+};
 use super::{catalog::Catalog, powers::Powers};
 use crate::{
     clock::Timestamp,
@@ -42,7 +47,7 @@ pub struct PageRequest {
     /// How many keys; 0 is the default, what is above the largest is that. Of large
     /// keys it may be fewer.
     pub size: usize,
-    /// What the page before gave; empty is the first page.
+    /// What another page gave, as its `next` or `previous`; empty is the first page.
     pub token: String,
     /// In which order.
     pub order: Order,
@@ -57,6 +62,9 @@ pub struct Page {
     pub keys: Vec<KeyRecord>,
     /// For the next page; empty when this was the last.
     pub next: String,
+    /// For the page before, of the keys right before these; empty when this is the
+    /// first.
+    pub previous: String,
     /// How many keys matched in all when the first page was made.
     pub total: usize,
 }
@@ -82,18 +90,18 @@ pub(super) fn page(
         0 => DEFAULT_PAGE,
         size => size.min(MAX_PAGE),
     };
-    let after = match token.as_str() {
+    let from = match token.as_str() {
         "" => None,
         token => Some(PageToken::read(token, filter, *order)?),
     };
-    let after = after.as_ref();
+    let way = from.as_ref().map_or(Way { order: *order, back: false }, |from| from.edge.way);
     let mut matcher = Matcher::new(filter, powers, uses, now, catalog.labels());
     let mut matches = 0;
     // The best so far, the worst of them on top; one more than a page holds, to
     // know whether there is another.
     let mut best: BinaryHeap<Place> = BinaryHeap::new();
-    let in_turn = order.is_the_catalogs();
-    let start = after.filter(|_| in_turn).map(|after| after.last.id);
+    let in_turn = way.is_the_catalogs();
+    let start = from.as_ref().filter(|from| in_turn && !from.inclusive).map(|from| from.edge.id);
     catalog.walk(start, |classes, id, card| {
         if !matcher.matches(classes, id, card) {
             return ControlFlow::Continue(());
@@ -104,26 +112,25 @@ pub(super) fn page(
             return ControlFlow::Continue(());
         }
         let spot = order.spot(id, card, uses);
-        let is_before = |place: &Place| order.compare(spot, place.spot()).is_le();
-        if after.is_some_and(|after| is_before(&after.last)) {
+        if from.as_ref().is_some_and(|from| from.has_passed(spot)) {
             return ControlFlow::Continue(());
         }
         if best.len() <= size {
-            best.push(Place::new(*order, spot));
+            best.push(Place::new(way, spot));
         } else if let Some(mut worst) = best.peek_mut()
-            && is_before(&worst)
+            && way.compare(spot, worst.spot()).is_lt()
         {
-            *worst = Place::new(*order, spot);
+            *worst = Place::new(way, spot);
         }
         // Now the total is known as well.
-        if in_turn && after.is_some() && best.len() > size {
+        if in_turn && from.is_some() && best.len() > size {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
     });
-    let total = after.map_or(matches, |after| after.total);
+    let total = from.as_ref().map_or(matches, |from| from.total);
     let mut places = best.into_sorted_vec();
-    let mut is_last = places.len() <= size;
+    let mut more = places.len() > size;
     places.truncate(size);
     let mut keys = Vec::with_capacity(places.len());
     let (mut reply, mut fits) = (0, places.len());
@@ -132,16 +139,23 @@ pub(super) fn page(
         let Some(key) = reader.get(place.id)?.filter(|key| powers.sees(key)) else { continue };
         reply += reply_len(&key);
         if reply > MAX_REPLY && !keys.is_empty() {
-            // The next page begins with it.
-            (fits, is_last) = (index, false);
+            // The page after this one begins with it.
+            (fits, more) = (index, true);
             break;
         }
         keys.push(key);
     }
     places.truncate(fits);
-    let last = places.pop().filter(|_| !is_last);
-    let next = last.map(|last| PageToken { last, total }.text(filter)).unwrap_or_default();
-    Ok(Page { keys, next, total })
+    let at = |edge: &Place, inclusive| PageToken { edge: edge.clone(), inclusive, total };
+    let on = places.last().filter(|_| more).map(|last| at(last, false));
+    // Back from the first key; when there is none, from where it should be.
+    let back = from.map(|from| places.first().map_or(from, |first| at(first, true)).turned());
+    let [on, back] = [on, back].map(|token| token.map_or(String::new(), |it| it.text(filter)));
+    let (next, previous) = if way.back { (back, on) } else { (on, back) };
+    if way.back {
+        keys.reverse();
+    }
+    Ok(Page { keys, next, previous, total })
 }
 
 /// About how many bytes `key` takes in a reply; rather more than less.

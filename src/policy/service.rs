@@ -84,6 +84,11 @@ impl Service {
         self.roles.iter().find(|role| &*role.name == name)
     }
 
+    /// Whether every key of this role may do every action, whatever the resource.
+    pub fn gives_all(&self, role: &str) -> bool {
+        self.role(role).is_some_and(|role| role.rights.always().len() == self.actions.len())
+    }
+
     /// The rights of a key with this role and these grants, each the name of one action.
     ///
     /// `None` if there is no such role. A grant that the role does not take (any more) gives nothing.

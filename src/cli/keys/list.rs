@@ -64,6 +64,11 @@ pub struct ListArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_length)]
     pub unused_for: Option<Duration>,
 
+    /// List only keys of which no last use is known: those of which LAST USED says
+    /// `never` or `not since` [default: all]
+    #[arg(long)]
+    pub never_used: bool,
+
     /// List only keys that expire within DURATION from now: `12h`, `90d` or `2w`;
     /// leaves out what has expired [default: all]
     #[arg(long, value_name = "DURATION", value_parser = parse_length)]
@@ -188,6 +193,7 @@ pub(super) fn request(args: ListArgs) -> anyhow::Result<v1::ListApiKeysRequest> 
         expired: either(args.expired, args.not_expired),
         lifetime: either(args.lifetime, args.no_lifetime),
         labels: distinct("label", args.labels)?,
+        never_used: args.never_used.then_some(true),
     };
     Ok(v1::ListApiKeysRequest {
         page_size: args.page_size,

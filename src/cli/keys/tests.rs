@@ -259,6 +259,7 @@ fn a_list_sends_its_filter_and_its_order() {
     assert_eq!(filter(" --not-expired").expired, Some(false));
     assert_eq!(filter(" --lifetime").lifetime, Some(true));
     assert_eq!(filter(" --no-lifetime").lifetime, Some(false));
+    assert_eq!(filter(" --never-used").never_used, Some(true));
     let labels = filter(" --label a=1 --label b=2").labels;
     assert_eq!((labels["a"].as_str(), labels["b"].as_str()), ("1", "2"));
     assert!(request(" --label a=1 --label a=2").unwrap_err().is::<BadUsage>());

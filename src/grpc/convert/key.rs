@@ -4,8 +4,8 @@ use super::{status, timestamp};
 use crate::{
     clock::Timestamp,
     keyring::{KeyringError, Revoked, Updated},
-    pb::v1::{ActionRight, ApiKey, DailyUsage, KeySecret, KeyStatus, RevokeOutcome, RightChange},
-    policy::{Policy, Right},
+    pb::v1::{self, ActionRight, ApiKey, DailyUsage, KeySecret, KeyStatus, RevokeOutcome},
+    policy::{Policy, Right, RightChange},
     record::{KeyRecord, SecretRecord},
     usage::{DayUsage, KeyUsage},
 };
@@ -101,20 +101,16 @@ pub(in crate::grpc) fn revoke_outcome(
 }
 
 /// The actions to which a key's right changes.
-pub(in crate::grpc) fn right_changes(policy: &Policy, updated: &Updated) -> Vec<RightChange> {
+pub(in crate::grpc) fn right_changes(policy: &Policy, updated: &Updated) -> Vec<v1::RightChange> {
     let Some(service) = policy.service(&updated.after.service) else { return Vec::new() };
-    let before = policy.rights(&updated.before).unwrap_or_default();
-    let after = policy.rights(&updated.after).unwrap_or_default();
-    let changes = service.actions().iter().filter_map(|action| {
-        let id = service.action(action.name())?;
-        let (before, after) = (before.right(id), after.right(id));
-        (before != after).then(|| RightChange {
-            action: action.name().to_owned(),
-            before: Some(action_right(before)),
-            after: Some(action_right(after)),
-        })
-    });
-    changes.collect()
+    let (before, after) = (policy.rights(&updated.before), policy.rights(&updated.after));
+    let changes = RightChange::between(service, before, after);
+    let wire = |change: RightChange| v1::RightChange {
+        action: service.action_name(change.action).to_owned(),
+        before: Some(action_right(change.before)),
+        after: Some(action_right(change.after)),
+    };
+    changes.map(wire).collect()
 }
 
 fn action_right(right: Right) -> ActionRight {

@@ -39,6 +39,8 @@ pub(in crate::grpc) fn page_request(request: ListApiKeysRequest) -> Result<PageR
         expired: filter.expired,
         lifetime: filter.lifetime,
         labels: sorted(filter.labels),
+        never_used: filter.never_used,
+        search: None,
     };
     found.admit(PageRequest { size, token: request.page_token, order, filter })
 }

@@ -72,6 +72,7 @@ pub(in crate::grpc) fn status(error: KeyringError) -> Status {
     let error = match error {
         KeyringError::Commit(error) => error,
         KeyringError::NoRandomness(error) => return Status::unavailable(error.to_string()),
+        KeyringError::BrokenOff => return Status::internal(error.to_string()),
         KeyringError::ImportedWithoutUsage(ref source) => {
             tracing::warn!(
                 error = source as &dyn Error,

@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: a number stands for one class as long as any card has it, and is
 //! given anew only after [`Classes::given_up`] has changed. The catalog counts the
-//! cards of each; `list` decides once for each class, not for each key.
+//! cards of each; `list` and `figures` decide once for each class, not for each key.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -22,6 +22,13 @@ pub(in crate::keyring) struct Classes {
     numbers: HashMap<Arc<Class>, u32, foldhash::fast::RandomState>,
     entries: Vec<Entry>,
     free: Vec<u32>,
+    given_up: u64,
+}
+
+/// What was decided of each class, as long as its number stands for it.
+#[derive(Default)]
+pub(in crate::keyring) struct Verdicts {
+    known: Vec<Option<bool>>,
     given_up: u64,
 }
 
@@ -87,5 +94,33 @@ impl Classes {
     pub(super) fn merge(&mut self, other: Self) -> Vec<u32> {
         let entries = other.entries.into_iter();
         entries.map(|entry| self.enter(Arc::unwrap_or_clone(entry.class), entry.cards)).collect()
+    }
+}
+
+impl Verdicts {
+    /// What `decide` says of the class `number`, now or before. To be asked with the
+    /// same `classes` and `decide` each time.
+    pub(in crate::keyring) fn of(
+        &mut self,
+        classes: &Classes,
+        number: u32,
+        decide: impl FnOnce(&Class) -> bool,
+    ) -> bool {
+        if self.given_up != classes.given_up() {
+            self.known.clear();
+            self.given_up = classes.given_up();
+        }
+        let place = number as usize;
+        if let Some(Some(decided)) = self.known.get(place) {
+            return *decided;
+        }
+        let decided = classes.get(number).is_some_and(decide);
+        if self.known.len() <= place {
+            self.known.resize(place + 1, None);
+        }
+        if let Some(known) = self.known.get_mut(place) {
+            *known = Some(decided);
+        }
+        decided
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     super::{
-        catalog::{Card, Class, Classes, LabelHasher},
+        catalog::{Card, Class, Classes, LabelHasher, Verdicts},
         powers::Powers,
     },
     Uses,
@@ -27,6 +27,10 @@ pub struct Filter {
     pub active: Option<bool>,
     /// Part of the name, in any case of letters.
     pub name_contains: Option<String>,
+    /// Part of the name, in any case of letters, or the beginning of the id.
+    pub search: Option<String>,
+    /// No last use is known, or one is.
+    pub never_used: Option<bool>,
     /// Not used for at least so long: neither used, nor created, nor without its use
     /// being tracked since then.
     pub unused_for: Option<Duration>,
@@ -41,16 +45,16 @@ pub struct Filter {
 }
 
 /// A filter at work for one caller at one moment.
-pub(super) struct Matcher<'a> {
+pub(in crate::keyring) struct Matcher<'a> {
     filter: &'a Filter,
     powers: &'a Powers,
     uses: &'a Uses<'a>,
     now: Timestamp,
+    /// In small letters.
     name_part: Option<String>,
+    search: Option<String>,
     labels: Vec<u64>,
-    /// What was decided of each class, as long as `given_up` stays.
-    classes: Vec<Option<bool>>,
-    given_up: u64,
+    classes: Verdicts,
     /// Room for a name in small letters.
     lowered: String,
 }
@@ -71,7 +75,8 @@ impl Filter {
         text(&self.team, part);
         text(&self.service, part);
         text(&self.name_contains.as_ref().map(|name| name.to_lowercase()), part);
-        for flag in [self.active, self.expired, self.lifetime] {
+        text(&self.search, part);
+        for flag in [self.active, self.expired, self.lifetime, self.never_used] {
             part(&[flag.map_or(2, u8::from)]);
         }
         for time in [self.unused_for, self.expires_within] {
@@ -93,7 +98,7 @@ impl Filter {
 }
 
 impl<'a> Matcher<'a> {
-    pub(super) fn new(
+    pub(in crate::keyring) fn new(
         filter: &'a Filter,
         powers: &'a Powers,
         uses: &'a Uses<'a>,
@@ -106,43 +111,35 @@ impl<'a> Matcher<'a> {
             uses,
             now,
             name_part: filter.name_contains.as_ref().map(|part| part.to_lowercase()),
+            search: filter.search.as_ref().map(|part| part.to_lowercase()),
             labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
-            classes: Vec::new(),
-            given_up: 0,
+            classes: Verdicts::default(),
             lowered: String::new(),
         }
     }
 
     /// Whether the caller sees the key and the filter lets it through.
-    pub(super) fn matches(&mut self, classes: &Classes, id: KeyId, card: &Card) -> bool {
+    pub(in crate::keyring) fn matches(
+        &mut self,
+        classes: &Classes,
+        id: KeyId,
+        card: &Card,
+    ) -> bool {
         // What costs least first.
         self.matches_class(classes, card.class())
             && self.filter.active.is_none_or(|active| active == card.is_active())
             && self.matches_expiration(card.expires())
             && self.labels.iter().all(|label| card.has_label(*label))
             && self.filter.unused_for.is_none_or(|time| self.is_unused(id, card, time))
-            && self.matches_name(card.name())
+            && self.matches_use(id)
+            && self.matches_text(id, card.name())
     }
 
     fn matches_class(&mut self, classes: &Classes, number: u32) -> bool {
-        if self.given_up != classes.given_up() {
-            self.classes.clear();
-            self.given_up = classes.given_up();
-        }
-        let place = number as usize;
-        if let Some(Some(decided)) = self.classes.get(place) {
-            return *decided;
-        }
-        let decided = classes.get(number).is_some_and(|class| {
-            self.powers.sees_in(&class.team, &class.service) && self.filter.matches_class(class)
-        });
-        if self.classes.len() <= place {
-            self.classes.resize(place + 1, None);
-        }
-        if let Some(known) = self.classes.get_mut(place) {
-            *known = Some(decided);
-        }
-        decided
+        let (filter, powers) = (self.filter, self.powers);
+        self.classes.of(classes, number, |class| {
+            powers.sees_in(&class.team, &class.service) && filter.matches_class(class)
+        })
     }
 
     fn matches_expiration(&self, expires: Option<Timestamp>) -> bool {
@@ -162,17 +159,33 @@ impl<'a> Matcher<'a> {
         later(idle_since, time) <= self.now
     }
 
-    fn matches_name(&mut self, name: &[u8]) -> bool {
-        let Some(part) = &self.name_part else { return true };
+    fn matches_use(&self, id: KeyId) -> bool {
+        let is_never_used = || (self.uses.last_used)(id).is_none();
+        self.filter.never_used.is_none_or(|wanted| wanted == is_never_used())
+    }
+
+    fn matches_text(&mut self, id: KeyId, name: &[u8]) -> bool {
+        if self.name_part.is_none() && self.search.is_none() {
+            return true;
+        }
+        self.lower(name);
+        let is_in_name = |part: &String| self.lowered.contains(part);
+        let begins_id = |part: &String| id.as_str().starts_with(part);
+        self.name_part.as_ref().is_none_or(is_in_name)
+            && (self.search.as_ref().is_none_or(is_in_name)
+                || self.filter.search.as_ref().is_some_and(begins_id))
+    }
+
+    fn lower(&mut self, name: &[u8]) {
         // INVARIANT: it was a `String`.
         let name = str::from_utf8(name).unwrap_or_default();
         if !name.is_ascii() {
-            return name.to_lowercase().contains(part);
+            self.lowered = name.to_lowercase();
+            return;
         }
         self.lowered.clear();
         self.lowered.push_str(name);
         self.lowered.make_ascii_lowercase();
-        self.lowered.contains(part)
     }
 }
 

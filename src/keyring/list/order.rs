@@ -45,6 +45,13 @@ const FIELDS: [(&str, By); 6] = [
     ("last_used_time", By::LastUsed),
 ];
 
+/// Which way a list is read: the whole order, or all of it reversed.
+#[derive(Copy, Clone)]
+pub(super) struct Way {
+    pub(super) order: Order,
+    pub(super) back: bool,
+}
+
 /// Where a key stands in an order. What the order does not look at is the same
 /// for all.
 #[derive(Copy, Clone)]
@@ -54,20 +61,16 @@ pub(super) struct Spot<'a> {
     pub(super) id: KeyId,
 }
 
-/// The same, kept.
+/// The same, kept, for who reads it this way.
+#[derive(Clone)]
 pub(super) struct Place {
-    pub(super) order: Order,
+    pub(super) way: Way,
     pub(super) number: i64,
     pub(super) name: Box<[u8]>,
     pub(super) id: KeyId,
 }
 
 impl Order {
-    /// Whether cards come in it as they lie in the catalog.
-    pub(super) fn is_the_catalogs(self) -> bool {
-        self == Self::default()
-    }
-
     pub(super) fn spot<'a>(self, id: KeyId, card: &'a Card, uses: &Uses<'_>) -> Spot<'a> {
         let number = match self.by {
             By::Id | By::Name => 0,
@@ -80,13 +83,25 @@ impl Order {
         Spot { number, name, id }
     }
 
-    pub(super) fn compare(self, left: Spot<'_>, right: Spot<'_>) -> Ordering {
+    fn compare(self, left: Spot<'_>, right: Spot<'_>) -> Ordering {
         let reversed = |ordering: Ordering, reverse: bool| {
             if reverse { ordering.reverse() } else { ordering }
         };
         let by_value = (left.number, left.name).cmp(&(right.number, right.name));
         let by_id = reversed(left.id.cmp(&right.id), self.descending && self.by == By::Id);
         reversed(by_value, self.descending).then(by_id)
+    }
+}
+
+impl Way {
+    /// Whether cards come as they lie in the catalog.
+    pub(super) fn is_the_catalogs(self) -> bool {
+        self.order == Order::default() && !self.back
+    }
+
+    pub(super) fn compare(self, left: Spot<'_>, right: Spot<'_>) -> Ordering {
+        let ordering = self.order.compare(left, right);
+        if self.back { ordering.reverse() } else { ordering }
     }
 }
 
@@ -113,8 +128,8 @@ impl FromStr for Order {
 }
 
 impl Place {
-    pub(super) fn new(order: Order, Spot { number, name, id }: Spot<'_>) -> Self {
-        Self { order, number, name: name.into(), id }
+    pub(super) fn new(way: Way, Spot { number, name, id }: Spot<'_>) -> Self {
+        Self { way, number, name: name.into(), id }
     }
 
     pub(super) fn spot(&self) -> Spot<'_> {
@@ -124,7 +139,7 @@ impl Place {
 
 impl Ord for Place {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.order.compare(self.spot(), other.spot())
+        self.way.compare(self.spot(), other.spot())
     }
 }
 

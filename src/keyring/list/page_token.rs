@@ -1,4 +1,4 @@
-//! What a page says to the one after it.
+//! What a page says to the one after it, and to the one before it.
 //!
 //! INVARIANT: a token is taken back only as it was given, with the filter and the
 //! order that it was given for: it begins with a digest of all three. It is no
@@ -7,31 +7,47 @@
 
 use super::{
     filter::Filter,
-    order::{Order, Place},
+    order::{Order, Place, Spot, Way},
 };
 use crate::change::Refusal;
 
 /// Bytes of the digest.
 const CHECK: usize = 8;
 
-/// The last key of a page, and how many there are in all.
+/// Where to begin, which way to go, and how many keys there are in all.
+#[derive(Clone)]
 pub(super) struct PageToken {
-    /// Where the page ended.
-    pub(super) last: Place,
+    /// The key to begin at, and the way.
+    pub(super) edge: Place,
+    /// Whether that key belongs to the page.
+    pub(super) inclusive: bool,
     /// How many keys matched when the first page was made.
     pub(super) total: usize,
 }
 
 impl PageToken {
-    /// Its text: hexadecimal digits of the check, the total, the last key's number
-    /// in the order, its id, its name in the order.
+    /// The same place between two keys, to go the other way from.
+    pub(super) fn turned(mut self) -> Self {
+        self.edge.way.back = !self.edge.way.back;
+        self.inclusive = !self.inclusive;
+        self
+    }
+
+    /// Whether a key at `spot` does not come any more on this way.
+    pub(super) fn has_passed(&self, spot: Spot<'_>) -> bool {
+        let ordering = self.edge.way.compare(spot, self.edge.spot());
+        if self.inclusive { ordering.is_lt() } else { ordering.is_le() }
+    }
+
+    /// Its text: hexadecimal digits of the check, a byte for way and edge, the total,
+    /// the number in the order of the key at the edge, its id, its name in the order.
     pub(super) fn text(&self, filter: &Filter) -> String {
-        let mut body = Vec::new();
+        let mut body = vec![u8::from(self.edge.way.back) | u8::from(self.inclusive) << 1];
         body.extend_from_slice(&(self.total as u64).to_le_bytes());
-        body.extend_from_slice(&self.last.number.to_le_bytes());
-        body.extend_from_slice(self.last.id.as_bytes());
-        body.extend_from_slice(&self.last.name);
-        let check = check(filter, self.last.order, &body);
+        body.extend_from_slice(&self.edge.number.to_le_bytes());
+        body.extend_from_slice(self.edge.id.as_bytes());
+        body.extend_from_slice(&self.edge.name);
+        let check = check(filter, self.edge.way.order, &body);
         check.iter().chain(&body).map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -51,12 +67,15 @@ impl PageToken {
     }
 
     fn parse(body: &[u8], order: Order) -> Option<Self> {
-        let (total, rest) = body.split_first_chunk()?;
+        let (turn @ 0..=3, rest) = body.split_first()? else { return None };
+        let way = Way { order, back: turn & 1 != 0 };
+        let (total, rest) = rest.split_first_chunk()?;
         let (number, rest) = rest.split_first_chunk()?;
         let (id, name) = rest.split_first_chunk::<10>()?;
         let id = str::from_utf8(id).ok()?.parse().ok()?;
-        let last = Place { order, number: i64::from_le_bytes(*number), name: name.into(), id };
-        Some(Self { last, total: usize::try_from(u64::from_le_bytes(*total)).ok()? })
+        let edge = Place { way, number: i64::from_le_bytes(*number), name: name.into(), id };
+        let total = usize::try_from(u64::from_le_bytes(*total)).ok()?;
+        Some(Self { edge, inclusive: turn & 2 != 0, total })
     }
 }
 

@@ -14,6 +14,8 @@ use super::{
 };
 use crate::{change::Refusal, policy::Policy, resolved_key::ResolvedKey};
 
+mod back;
+
 const NOW: Timestamp = Timestamp(1000);
 
 static POLICY: LazyLock<Policy> = LazyLock::new(|| Policy::built_in().unwrap());
@@ -69,11 +71,13 @@ prop_compose! {
         times in (option::weighted(0.2, 0..20_u64), option::weighted(0.2, 0..20_u64)),
         expiry in (option::weighted(0.2, any::<bool>()), option::weighted(0.2, any::<bool>())),
         labels in prop_oneof![3 => Just(BTreeMap::new()), 1 => labels()],
+        search in option::weighted(0.2, "A|ß|ﬀ|ss|[0-9Aa]{0,2}"),
+        never_used in option::weighted(0.2, any::<bool>()),
     ) -> Filter {
         let text = |text: Option<&str>| text.map(str::to_owned);
         Filter {
             team: text(team), service: text(service), roles, active,
-            name_contains: text(name),
+            name_contains: text(name), search, never_used,
             unused_for: times.0.map(Duration::from_millis),
             expires_within: times.1.map(Duration::from_millis),
             expired: expiry.0, lifetime: expiry.1, labels,
@@ -102,6 +106,11 @@ fn belongs(known: &Known, filter: &Filter, since: Timestamp, powers: &Powers) ->
             .name_contains
             .as_ref()
             .is_none_or(|part| key.name.to_lowercase().contains(&part.to_lowercase()))
+        && filter.search.as_ref().is_none_or(|text| {
+            key.name.to_lowercase().contains(&text.to_lowercase())
+                || key.id.to_string().starts_with(text)
+        })
+        && filter.never_used.is_none_or(|wanted| used.is_none() == wanted)
         && filter.unused_for.is_none_or(|time| idle >= ms(time))
         && filter
             .expires_within
@@ -196,21 +205,29 @@ proptest! {
         known in collection::vec(known(), 10..60).prop_map(distinct),
         coming in collection::vec(known(), 0..30),
         filter in filter(), order in order(), size in 1_usize..5,
-        going in collection::vec(any::<prop::sample::Index>(), 0..30),
+        going in collection::vec(any::<prop::sample::Index>(), 0..30), back in any::<bool>(),
     ) {
         let mut shop = Shop::new(&known, Timestamp(0), Powers::All);
         let mut all: HashMap<_, _> = known.iter().map(|known| (known.key.id, known.clone())).collect();
         let mut throughout: BTreeSet<_> = all.keys().copied().collect();
         let (mut coming, mut going) = (coming.into_iter(), going.into_iter());
         let mut request = PageRequest { size, order, filter: filter.clone(), ..Default::default() };
+        let mut page = shop.page(&request).unwrap();
+        while back && !page.next.is_empty() {
+            request.token = page.next;
+            page = shop.page(&request).unwrap();
+        }
         let mut seen: Vec<KeyId> = Vec::new();
         loop {
-            let page = shop.page(&request).unwrap();
-            seen.extend(page.keys.iter().map(|key| key.id));
-            if page.next.is_empty() {
+            let mut shown: Vec<_> = page.keys.iter().map(|key| key.id).collect();
+            if back {
+                shown.reverse();
+            }
+            seen.extend(shown);
+            request.token = if back { page.previous } else { page.next };
+            if request.token.is_empty() {
                 break;
             }
-            request.token = page.next;
             // One goes that was there from the start, one that was shown last, one comes.
             let last = seen.last().copied().filter(|_| seen.len().is_multiple_of(2));
             let other = going.next().map(|index| index.get(&known).key.id);
@@ -223,6 +240,10 @@ proptest! {
                 shop.store.put(new.key.clone());
                 all.insert(new.key.id, new);
             }
+            page = shop.page(&request).unwrap();
+        }
+        if back {
+            seen.reverse();
         }
         let once: BTreeSet<_> = seen.iter().copied().collect();
         prop_assert_eq!(once.len(), seen.len(), "a key was shown twice");
@@ -272,7 +293,7 @@ fn a_token_is_for_its_own_filter_and_order_and_whole() {
     same.filter.name_contains = Some("key".to_owned());
     assert_eq!(shop.page(&same).unwrap().keys.len(), 5);
 
-    let changes: [fn(&mut PageRequest); 16] = [
+    let changes: [fn(&mut PageRequest); 18] = [
         |request| request.order.descending = false,
         |request| request.order.by = By::Id,
         |request| request.order.by = By::Updated,
@@ -284,6 +305,8 @@ fn a_token_is_for_its_own_filter_and_order_and_whole() {
         |request| request.filter.expired = Some(true),
         |request| request.filter.lifetime = Some(true),
         |request| request.filter.name_contains = None,
+        |request| request.filter.search = Some(String::new()),
+        |request| request.filter.never_used = Some(true),
         |request| request.filter.unused_for = Some(Duration::ZERO),
         |request| request.filter.expires_within = Some(Duration::ZERO),
         |request| request.filter.labels = BTreeMap::from([(String::new(), String::new())]),

@@ -233,3 +233,31 @@ proptest! {
         prop_assert_eq!(listed, held);
     }
 }
+
+#[test]
+fn of_the_built_in_roles_only_super_admin_gives_all() {
+    let policy = Policy::built_in().unwrap();
+    let service = policy.service(DEFAULT_SERVICE).unwrap();
+    let all = service.roles().iter().map(Role::name).filter(|role| service.gives_all(role));
+    assert_eq!(all.collect::<Vec<_>>(), ["super_admin"]);
+    assert!(!service.gives_all("gone"));
+}
+
+#[test]
+fn no_role_changes_to_a_role_by_all_that_it_may_ever_do_in_policy_order() {
+    let policy = Policy::built_in().unwrap();
+    let service = policy.service(DEFAULT_SERVICE).unwrap();
+    for role in service.roles() {
+        let rights = service.rights(role.name(), &[]);
+        let changes: Vec<_> = RightChange::between(service, None, rights.clone()).collect();
+        let expected: Vec<_> = (0..service.actions().len())
+            .filter_map(ActionId::new)
+            .map(|action| (action, Right::Never, role.rights().right(action)))
+            .filter(|(_, before, after)| before != after)
+            .collect();
+        let found: Vec<_> =
+            changes.iter().map(|change| (change.action, change.before, change.after)).collect();
+        assert_eq!(found, expected, "{}", role.name());
+        assert_eq!(RightChange::between(service, rights.clone(), rights).count(), 0);
+    }
+}

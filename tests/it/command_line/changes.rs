@@ -129,6 +129,7 @@ async fn a_list_is_filtered_and_ordered() {
         (&["--label", "env=prod", "--order-by", "name"], &["a", "b"]),
         (&["--label", "env=prod", "--label", "a=1"], &["b"]),
         (&["--unused-for", "1h"], &[]),
+        (&["--never-used", "--order-by", "name"], &["a", "b", "c"]),
     ] {
         assert_eq!(names(args), expected, "{args:?}");
     }

@@ -15,17 +15,19 @@ use crate::{
 /// How long a key has to be idle.
 const IDLE_MS: i64 = 1000;
 
+/// The names of the keys that `filter` gives, sorted.
+async fn found(sidecar: &Sidecar, filter: KeyFilter) -> Vec<String> {
+    let request =
+        ListApiKeysRequest { filter: Some(filter), order_by: "name".into(), ..Default::default() };
+    let page = sidecar.keys().await.list_api_keys(request).await.unwrap().into_inner();
+    page.api_keys.into_iter().map(|key| key.name).collect()
+}
+
 /// The names of the keys that are unused for so long, sorted.
 async fn unused(sidecar: &Sidecar, millis: i64) -> Vec<String> {
     let nanos = i32::try_from(millis % 1000).unwrap() * 1_000_000;
     let unused_for = Some(Duration { seconds: millis / 1000, nanos });
-    let request = ListApiKeysRequest {
-        filter: Some(KeyFilter { unused_for, ..Default::default() }),
-        order_by: "name".into(),
-        ..Default::default()
-    };
-    let page = sidecar.keys().await.list_api_keys(request).await.unwrap().into_inner();
-    page.api_keys.into_iter().map(|key| key.name).collect()
+    found(sidecar, KeyFilter { unused_for, ..Default::default() }).await
 }
 
 fn names(keys: Vec<ApiKey>) -> Vec<String> {
@@ -67,6 +69,9 @@ async fn unused_keys_are_found_when_they_are_and_ordered_by_their_last_use() {
         }
         let order = ["a: never", "b: years ago", "c: once", "d: now"];
         assert_eq!(names(list(&sidecar, "last_used_time").await), order);
+        let never = |never| KeyFilter { never_used: Some(never), ..Default::default() };
+        assert_eq!(found(&sidecar, never(true)).await, order[..1]);
+        assert_eq!(found(&sidecar, never(false)).await, order[1..]);
         let mut order = order;
         order.reverse();
         assert_eq!(names(list(&sidecar, "last_used_time desc").await), order);

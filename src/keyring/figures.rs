@@ -1,0 +1,191 @@
+//! Figures: how many keys there are of each kind that people look after.
+//!
+//! INVARIANT: a figure is the `total` of the list with its filter, for it is that
+//! filter that counts. Keys that the caller may not see are in none.
+
+use std::{ops::ControlFlow, time::Duration};
+
+use super::{
+    Caller, Keyring, KeyringError, Powers,
+    catalog::{Catalog, Class, Verdicts},
+    list::{Filter, Matcher, Uses},
+    look::Look,
+};
+use crate::{clock::Timestamp, policy::Policy};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Keys that expire within this are counted as expiring.
+pub const EXPIRING_WITHIN: Duration = DAY.saturating_mul(30);
+/// Keys that are unused for this are counted as idle.
+pub const IDLE_FOR: Duration = DAY.saturating_mul(90);
+
+/// How many of the keys that a caller may see are what.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// All.
+    pub total: u64,
+    /// Switched on, and not expired.
+    pub active: u64,
+    /// Switched off.
+    pub inactive: u64,
+    /// Expired.
+    pub expired: u64,
+    /// Not expired, but within [`EXPIRING_WITHIN`].
+    pub expiring: u64,
+    /// No last use is known.
+    pub never_used: u64,
+    /// Unused for [`IDLE_FOR`].
+    pub idle: u64,
+    /// Never expires.
+    pub lifetime: u64,
+    /// The role may do everything in its service, without condition. There is no
+    /// filter for it: it is decided by the policy in force.
+    pub unrestricted: u64,
+}
+
+/// A figure's filter, and its place.
+type Figure = (Filter, fn(&mut Figures) -> &mut u64);
+
+fn filtered() -> [Figure; 7] {
+    let all = Filter::default;
+    [
+        (Filter { active: Some(true), expired: Some(false), ..all() }, |of| &mut of.active),
+        (Filter { active: Some(false), ..all() }, |of| &mut of.inactive),
+        (Filter { expired: Some(true), ..all() }, |of| &mut of.expired),
+        (Filter { expires_within: Some(EXPIRING_WITHIN), ..all() }, |of| &mut of.expiring),
+        (Filter { never_used: Some(true), ..all() }, |of| &mut of.never_used),
+        (Filter { unused_for: Some(IDLE_FOR), ..all() }, |of| &mut of.idle),
+        (Filter { lifetime: Some(true), ..all() }, |of| &mut of.lifetime),
+    ]
+}
+
+impl Keyring {
+    /// Counts the keys that `caller` may see. Looks at the cards of all keys, as
+    /// [`Keyring::list`] does, and takes turns with it.
+    ///
+    /// # Errors
+    /// [`KeyringError`]
+    pub async fn figures(&self, caller: Caller) -> Result<Figures, KeyringError> {
+        let count = |look: &Look<'_>| {
+            let Look { keyring, powers, uses, now } = *look;
+            Ok(count(&keyring.catalog, &keyring.policy(), powers, uses, now))
+        };
+        self.look(caller, count).await
+    }
+}
+
+fn count(
+    catalog: &Catalog,
+    policy: &Policy,
+    powers: &Powers,
+    uses: &Uses<'_>,
+    now: Timestamp,
+) -> Figures {
+    let matcher = |filter| Matcher::new(filter, powers, uses, now, catalog.labels());
+    let (all, filtered) = (Filter::default(), filtered());
+    let mut is_seen = matcher(&all);
+    let mut counters = filtered.each_ref().map(|(filter, figure)| (matcher(filter), figure));
+    let has_all = |class: &Class| {
+        policy.service(&class.service).is_some_and(|service| service.gives_all(&class.role))
+    };
+    let (mut figures, mut unrestricted) = (Figures::default(), Verdicts::default());
+    catalog.walk(None, |classes, id, card| {
+        if is_seen.matches(classes, id, card) {
+            figures.total += 1;
+            figures.unrestricted += u64::from(unrestricted.of(classes, card.class(), has_all));
+            for (matcher, figure) in &mut counters {
+                *figure(&mut figures) += u64::from(matcher.matches(classes, id, card));
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    figures
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{
+        super::{
+            PageRequest,
+            catalog::tests::{MemoryStore, a_key, loaded},
+            list,
+        },
+        *,
+    };
+    use crate::{record::KeyRecord, resolved_key::ResolvedKey, token::KeyId};
+
+    const NOW: i64 = 1_800_000_000_000;
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+
+    /// Keys on both sides of every border, each with each; and when they were used.
+    fn keys() -> Vec<(KeyRecord, Option<Timestamp>)> {
+        let at = |at: i64| Some(Timestamp(at));
+        let ends = [None, at(NOW), at(NOW + 1), at(NOW + 30 * DAY), at(NOW + 30 * DAY + 1)];
+        let uses = [None, at(NOW - 90 * DAY), at(NOW - 90 * DAY + 1), at(NOW)];
+        let mut keys = Vec::new();
+        for expires in ends {
+            for used in uses {
+                for created in [NOW - 90 * DAY, NOW - 90 * DAY + 1].map(Timestamp) {
+                    for role in ["super_admin", "admin", "gone"] {
+                        for (active, team) in [(true, "web"), (false, "web"), (true, "apps")] {
+                            let role = role.to_owned();
+                            let key = a_key(&format!("{:010}", keys.len()), team);
+                            keys.push((KeyRecord { role, active, created, expires, ..key }, used));
+                        }
+                    }
+                }
+            }
+        }
+        keys
+    }
+
+    #[test]
+    fn each_figure_is_the_total_of_the_list_with_its_filter() {
+        let (keys, policy) = (keys(), Policy::built_in().unwrap());
+        let used: HashMap<KeyId, Option<Timestamp>> =
+            keys.iter().map(|(key, used)| (key.id, *used)).collect();
+        let store = MemoryStore::with(keys.into_iter().map(|(key, _)| key));
+        let catalog = loaded(&store);
+        let (last_used, now) = (|id| used[&id], Timestamp(NOW));
+        let uses = Uses { last_used: &last_used, since: Timestamp(0) };
+        let own = ResolvedKey::new(a_key("zzzzzzzzzz", "web"), &policy);
+        let everything = Figures {
+            total: 360,
+            active: 192,
+            inactive: 120,
+            expired: 72,
+            expiring: 144,
+            never_used: 90,
+            idle: 90,
+            lifetime: 72,
+            unrestricted: 120,
+        };
+        let of_web = Figures {
+            total: 240,
+            active: 96,
+            inactive: 120,
+            expired: 48,
+            expiring: 96,
+            never_used: 60,
+            idle: 60,
+            lifetime: 48,
+            unrestricted: 80,
+        };
+        for (powers, expected) in [(Powers::All, everything), (Powers::Of(Box::new(own)), of_web)] {
+            let figures = count(&catalog, &policy, &powers, &uses, now);
+            assert_eq!(figures, expected);
+            let total = |filter| {
+                let request = PageRequest { filter, ..PageRequest::default() };
+                list::page(&store, &catalog, &powers, &uses, now, &request).unwrap().total as u64
+            };
+            assert_eq!(figures.total, total(Filter::default()));
+            for (filter, figure) in filtered() {
+                assert_eq!(*figure(&mut figures.clone()), total(filter.clone()), "{filter:?}");
+            }
+            let all_powerful = Filter { roles: vec!["super_admin".into()], ..Filter::default() };
+            assert_eq!(figures.unrestricted, total(all_powerful));
+        }
+    }
+}
