@@ -11,6 +11,7 @@ pub use self::{
     limits::Limits,
 };
 use crate::{
+    dashboard::SessionTimes,
     gateway::KeyHeaders,
     telemetry::{Otlp, Ratio},
     tls,
@@ -29,6 +30,10 @@ pub struct Config {
     pub authzen_listen: Vec<Address>,
     /// Where probes and metrics are; empty is nowhere.
     pub ops_listen: Vec<Address>,
+    /// Where the dashboard is; empty is nowhere.
+    pub dashboard_listen: Vec<Address>,
+    /// How long a visitor of the dashboard stays signed in.
+    pub session_times: SessionTimes,
     /// What clients may take.
     pub limits: Limits,
     /// Certificate, key and client CA of all TCP addresses; `None` is plain text.

@@ -32,4 +32,6 @@ pub use self::{
     sign_in::GuardSignIns,
     traced::{Spoken, TraceCalls},
 };
-pub(crate) use self::{convert::reason_name, peer::in_extensions as peer_in_extensions};
+pub(crate) use self::{
+    bearer::request_id_of, convert::reason_name, peer::in_extensions as peer_in_extensions,
+};

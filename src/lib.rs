@@ -10,6 +10,7 @@
 //! | [`server`] | binds, workers, drain |
 //! | [`grpc`] | the services; the border between wire types and ours |
 //! | [`authzen`] | the OpenID AuthZEN API over HTTP, for tools and gateways |
+//! | [`dashboard`] | the web pages on which people manage keys |
 //! | [`gateway`] | HTTP requests that a proxy asks about: key, operation and body become a demand |
 //! | [`decision_log`] | what was decided, one event for each denial and for a sample of the allows |
 //! | [`authorizer`] | decides: the walk of a request |
@@ -76,6 +77,7 @@ pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dashboard;
 pub mod decision_log;
 pub mod digest;
 mod dir_size;

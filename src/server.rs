@@ -54,6 +54,7 @@ use crate::{
     audit::Auditor,
     clock::Clock,
     config::{Address, Config},
+    dashboard::{self, Dashboard, Reading, Sessions},
     decision_log::DecisionLog,
     gateway::Gateway,
     grpc::{Admin, Audit, GuardSignIns, Maintenance},
@@ -72,7 +73,7 @@ const HUNG: Duration = Duration::from_secs(2);
 pub struct Server {
     opened: Opened,
     authorization: Bound,
-    /// Admin and AuthZEN: they run beside the workers.
+    /// Admin, AuthZEN and dashboard: they run beside the workers.
     others: Vec<Bound>,
     ops: Ops,
     lifecycle: Lifecycle,
@@ -104,6 +105,8 @@ pub struct Started {
     pub authzen_listen: Vec<Address>,
     /// Where probes and metrics are; empty is nowhere.
     pub ops_listen: Vec<Address>,
+    /// Where the dashboard is; empty is nowhere.
+    pub dashboard_listen: Vec<Address>,
     /// Where the operator token lies.
     pub operator_token_file: PathBuf,
     /// The policy's digest.
@@ -151,7 +154,7 @@ impl Server {
         );
         let stopping = watch::Sender::new(false);
         let auditor = Auditor::new(keyring.clone(), store.clone());
-        let audit = Audit::new(auditor, operator.clone(), stopping.subscribe());
+        let audit = Audit::new(auditor.clone(), operator.clone(), stopping.subscribe());
         let admin = Admin::new(keyring.clone(), Arc::clone(authorizer), operator.clone());
 
         let (limits, health) = (config.limits, lifecycle.health());
@@ -163,15 +166,29 @@ impl Server {
         let gateway = Gateway::new(Arc::clone(authorizer), config.key_headers.clone());
         let router = routes::authorization(gateway, health, &limits, log.clone(), traced)?;
         let authorization = bind("authorization", &config.listen, Protocol::Grpc, router)?;
-        let sign_ins = Arc::new(SignIns::new(config.limits.max_failed_sign_ins));
         let failed = handles.sign_ins_failed.clone();
-        let guard = GuardSignIns::new(sign_ins, operator.clone(), failed);
+        let sign_ins = Arc::new(SignIns::new(config.limits.max_failed_sign_ins, failed));
+        let guard = GuardSignIns::new(Arc::clone(&sign_ins), operator.clone());
         let calls = handles.admin.clone();
         let router = routes::admin(admin, maintenance, audit, health, calls, guard, traced)?;
         let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
         let router = routes::authzen(Arc::clone(authorizer), log, traced);
         let router = body::read_whole(router, limits.max_message_bytes);
         let authzen = bind("authzen", &config.authzen_listen, Protocol::Http, router)?;
+
+        let dashboard = Dashboard {
+            keyring: keyring.clone(),
+            auditor,
+            authorizer: Arc::clone(authorizer),
+            operator: operator.clone(),
+            sign_ins,
+            sessions: Sessions::new(config.session_times),
+            reading: Reading::default(),
+            clock: clock.clone(),
+            stopping: stopping.subscribe(),
+        };
+        let router = body::read_whole(dashboard::router(dashboard), limits::MAX_ADMIN_MESSAGE);
+        let dashboard = bind("dashboard", &config.dashboard_listen, Protocol::Http, router)?;
 
         let summary = store.summary();
         let started = Started {
@@ -183,12 +200,13 @@ impl Server {
             admin_listen: admin.addresses(),
             authzen_listen: authzen.addresses(),
             ops_listen: ops.addresses().to_vec(),
+            dashboard_listen: dashboard.addresses(),
             operator_token_file: opened.operator_token_file.clone(),
             tls: tls.as_ref().map(|tls| tls.sets().borrow().certificate().clone()),
             policy_digest: *authorizer.policy().digest(),
             workers: config.workers,
         };
-        let others = vec![admin, authzen];
+        let others = vec![admin, authzen, dashboard];
         Ok(Self {
             opened,
             authorization,

@@ -1,11 +1,16 @@
-//! How often a source may fail to sign in, for whatever takes a credential from people and tools.
+//! How often a source may fail to sign in, for whatever takes a credential from people and tools:
+//! the admin API and the dashboard share one.
 //!
 //! INVARIANT: only failures count. A source that has failed too often is not listened to until it
 //! may fail once more: its credentials are not looked at, good ones neither, unless the caller of
-//! this makes an exception. Everybody else is served. What is kept is bounded by who failed in the last minute.
+//! this makes an exception. Everybody else is served. What is kept is bounded by who failed in the
+//! last minute. What failed is counted, and logged with at most one line a second, with the number of
+//! those before it that got none; nobody without a credential can make the sidecar write, so it is
+//! not in the audit log.
 
 use std::{
     collections::HashMap,
+    fmt,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{
@@ -16,6 +21,8 @@ use std::{
 };
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+
+use crate::{metrics::Count, telemetry::OncePerSecond};
 
 /// Where a sign-in comes from.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +44,8 @@ pub struct SignIns {
     /// How many these are: nobody waits for the lock while there are none.
     refused_len: AtomicUsize,
     failures: AtomicU64,
+    told: Count,
+    log: OncePerSecond,
 }
 
 /// After so many failures those are forgotten that are long ago.
@@ -57,13 +66,24 @@ impl Source {
 }
 
 impl SignIns {
-    /// A source may fail `per_minute` times at once, and as often in every minute.
-    pub fn new(per_minute: NonZeroU32) -> Self {
+    /// A source may fail `per_minute` times at once, and as often in every minute. Counts in `told`.
+    pub fn new(per_minute: NonZeroU32, told: Count) -> Self {
         Self {
             limiter: RateLimiter::keyed(Quota::per_minute(per_minute)),
             refused: Mutex::default(),
             refused_len: AtomicUsize::new(0),
             failures: AtomicU64::new(0),
+            told,
+            log: OncePerSecond::default(),
+        }
+    }
+
+    /// Counts and logs that a call of `peer` was not authenticated, for a `reason` that holds nothing
+    /// that was sent.
+    pub fn tell(&self, api: &'static str, peer: &dyn fmt::Display, reason: &str) {
+        self.told.add();
+        if let Some(unlogged) = self.log.admit() {
+            tracing::warn!(api, %peer, reason, unlogged, "a call was not authenticated");
         }
     }
 
@@ -107,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_too_often_is_refused_and_others_are_not() {
-        let sign_ins = SignIns::new(NonZeroU32::new(5).unwrap());
+        let sign_ins = SignIns::new(NonZeroU32::new(5).unwrap(), Count::default());
         let guesser = source("192.0.2.1");
         for _ in 0..5 {
             assert_eq!(sign_ins.refused(guesser), None);
@@ -132,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_of_many_sources_is_bounded_by_time_not_by_sources() {
-        let sign_ins = SignIns::new(NonZeroU32::MAX);
+        let sign_ins = SignIns::new(NonZeroU32::MAX, Count::default());
         for number in 0..20 * u32::try_from(SWEEP).unwrap() {
             sign_ins.failed(Source::User(number));
         }

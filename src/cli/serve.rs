@@ -23,6 +23,7 @@ use self::announce::announce;
 use super::{BadUsage, bad_usage, time};
 use crate::{
     config::{Address, Config},
+    dashboard::SessionTimes,
     gateway::{KeyHeader, KeyHeaders},
     server::{Server, ServerError},
     telemetry::{self, LogFormat, Otlp, OtlpEndpoint, Ratio},
@@ -100,6 +101,38 @@ pub struct ServeArgs {
         value_parser = address_or_none
     )]
     pub ops_listen: Vec<AddressOrNone>,
+
+    /// Serve the web dashboard on ADDRESS, `host:port` or `unix:/path`; may be repeated; `none` for
+    /// nowhere
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "OCTAVIA_AUTHZ_DASHBOARD_LISTEN",
+        value_delimiter = ',',
+        default_value = "127.0.0.1:8480",
+        value_parser = address_or_none
+    )]
+    pub dashboard_listen: Vec<AddressOrNone>,
+
+    /// Sign a visitor of the dashboard out who has done nothing for DURATION
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "OCTAVIA_AUTHZ_DASHBOARD_IDLE_TIMEOUT",
+        default_value = "30m",
+        value_parser = time::parse_timeout
+    )]
+    pub dashboard_idle_timeout: Duration,
+
+    /// Sign a visitor of the dashboard out after DURATION, whatever is done
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "OCTAVIA_AUTHZ_DASHBOARD_SESSION_TIMEOUT",
+        default_value = "12h",
+        value_parser = time::parse_timeout
+    )]
+    pub dashboard_session_timeout: Duration,
 
     /// Speak TLS, and nothing else, on the TCP addresses of all other listeners with the certificate
     /// chain in FILE (PEM); it is read again when it changes [default: plain text]
@@ -278,6 +311,7 @@ impl ServeArgs {
         let admin_listen = addresses("--admin-listen", self.admin_listen)?;
         let authzen_listen = addresses("--authzen-listen", self.authzen_listen)?;
         let ops_listen = addresses("--ops-listen", self.ops_listen)?;
+        let dashboard_listen = addresses("--dashboard-listen", self.dashboard_listen)?;
         let tls = match (self.tls_cert, self.tls_key) {
             (Some(cert), Some(key)) => Some(Files { cert, key, client_ca: self.tls_client_ca }),
             _ => None,
@@ -287,6 +321,7 @@ impl ServeArgs {
                 ("listen", &self.listen),
                 ("admin-listen", &admin_listen),
                 ("authzen-listen", &authzen_listen),
+                ("dashboard-listen", &dashboard_listen),
             ] {
                 if let Some(address) = addresses.iter().find(|address| !address.is_local()) {
                     return Err(exposed(flag, address));
@@ -300,6 +335,11 @@ impl ServeArgs {
             admin_listen,
             authzen_listen,
             ops_listen,
+            dashboard_listen,
+            session_times: SessionTimes {
+                idle: self.dashboard_idle_timeout,
+                longest: self.dashboard_session_timeout,
+            },
             limits: self.limits.limits(),
             tls,
             operator_token_file: self.operator_token_file,

@@ -29,12 +29,16 @@ pub(super) fn caller<T>(
     let identity = identity(request.metadata(), operator, digester);
     let identity = identity.map_err(Status::unauthenticated)?;
     let peer = request.extensions().get::<Peer>().map(ToString::to_string).unwrap_or_default();
-    let request_id =
-        request.metadata().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let request_id = request.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+    Ok(Caller { identity, peer, request_id: request_id_of(request_id) })
+}
+
+/// The request id in a header `x-request-id`, as it is recorded; empty without one.
+pub(crate) fn request_id_of(header: Option<&str>) -> String {
+    let id = header.unwrap_or_default();
     // Before it is cut: half a secret is not recognised any more.
-    let request_id = redacted(request_id).unwrap_or_else(|| request_id.to_owned());
-    let request_id = request_id.chars().take(MAX_REQUEST_ID).collect();
-    Ok(Caller { identity, peer, request_id })
+    let id = redacted(id).unwrap_or_else(|| id.to_owned());
+    id.chars().take(MAX_REQUEST_ID).collect()
 }
 
 fn identity(
@@ -54,11 +58,6 @@ fn identity(
         return Err("the `authorization` header must be of scheme Bearer");
     }
     let credential = credential.trim();
-    if operator.is(credential) {
-        return Ok(Identity::Operator);
-    }
-    let presented = digester.present(credential);
-    presented
-        .map(Identity::Key)
-        .map_err(|_| "the credential is neither the operator token nor an API key")
+    Identity::of(credential, operator, digester)
+        .ok_or("the credential is neither the operator token nor an API key")
 }

@@ -5,6 +5,8 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use http::Extensions;
 
+use crate::sign_ins::Source;
+
 /// The peer's address; stands in every request's extensions.
 #[derive(Clone, Debug)]
 pub enum Peer {
@@ -14,6 +16,17 @@ pub enum Peer {
     Tls(SocketAddr, Option<Arc<str>>),
     /// Over a Unix socket: what the kernel knows of the process, as it connected.
     Unix(Option<Credentials>),
+}
+
+impl Peer {
+    /// Where its sign-ins come from.
+    pub fn source(peer: Option<&Self>) -> Source {
+        match peer {
+            Some(Self::Tcp(address) | Self::Tls(address, _)) => Source::of(address.ip()),
+            Some(Self::Unix(Some(process))) => Source::User(process.uid),
+            Some(Self::Unix(None)) | None => Source::Unknown,
+        }
+    }
 }
 
 /// The peer in the extensions of a request, for who only shows it.

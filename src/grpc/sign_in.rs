@@ -1,10 +1,5 @@
 //! Stands before the admin API: a source that failed to sign in too often is not listened to, and
-//! what failed is logged; nobody without a credential can make the sidecar write, so it is not in
-//! the audit log.
-//!
-//! INVARIANT: at most one line a second, with the number of those before it that got
-//! none. A line holds the peer and the reason that the caller was told, nothing that
-//! the caller sent.
+//! what failed is told.
 
 use std::{
     pin::Pin,
@@ -20,12 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 
 use super::Peer;
-use crate::{
-    metrics::Count,
-    operator::OperatorToken,
-    sign_ins::{SignIns, Source},
-    telemetry::OncePerSecond,
-};
+use crate::{operator::OperatorToken, sign_ins::SignIns};
 
 /// The services that a credential is for. Health and reflection, which ask for none, are answered
 /// whatever a tool sends along.
@@ -39,8 +29,6 @@ pub struct GuardSignIns(Arc<Guard>);
 struct Guard {
     sign_ins: Arc<SignIns>,
     operator: OperatorToken,
-    failed: Count,
-    log: OncePerSecond,
 }
 
 /// A service that is guarded.
@@ -51,9 +39,9 @@ pub struct Guarded<S> {
 }
 
 impl GuardSignIns {
-    /// Asks `sign_ins` who may try, and counts in `failed`.
-    pub fn new(sign_ins: Arc<SignIns>, operator: OperatorToken, failed: Count) -> Self {
-        Self(Arc::new(Guard { sign_ins, operator, failed, log: OncePerSecond::default() }))
+    /// Asks `sign_ins` who may try.
+    pub fn new(sign_ins: Arc<SignIns>, operator: OperatorToken) -> Self {
+        Self(Arc::new(Guard { sign_ins, operator }))
     }
 
     /// Whether the operator calls. Nobody guesses that token, and nobody is to keep it from revoking
@@ -74,25 +62,13 @@ impl GuardSignIns {
         if status.code() != Code::Unauthenticated {
             return;
         }
-        let Guard { sign_ins, failed, log, operator: _ } = &*self.0;
-        failed.add();
+        let sign_ins = &self.0.sign_ins;
         // Who sends no credential guesses none.
         if tried {
-            sign_ins.failed(source(peer));
+            sign_ins.failed(Peer::source(peer));
         }
-        if let Some(unlogged) = log.admit() {
-            let peer = peer.map(ToString::to_string).unwrap_or_default();
-            let reason = status.message();
-            tracing::warn!(peer, reason, unlogged, "an admin call was not authenticated");
-        }
-    }
-}
-
-fn source(peer: Option<&Peer>) -> Source {
-    match peer {
-        Some(Peer::Tcp(address) | Peer::Tls(address, _)) => Source::of(address.ip()),
-        Some(Peer::Unix(Some(process))) => Source::User(process.uid),
-        Some(Peer::Unix(None)) | None => Source::Unknown,
+        let peer = peer.map(ToString::to_string).unwrap_or_default();
+        sign_ins.tell("admin", &peer, status.message());
     }
 }
 
@@ -132,7 +108,7 @@ where
         let signs_in = request.uri().path().starts_with(SIGNED_IN);
         let tried = signs_in && request.headers().contains_key(AUTHORIZATION);
         if tried
-            && let Some(wait) = self.guard.0.sign_ins.refused(source(peer.as_ref()))
+            && let Some(wait) = self.guard.0.sign_ins.refused(Peer::source(peer.as_ref()))
             && !self.guard.is_operator(request.headers())
         {
             return Box::pin(async move { Ok(refusal(wait)) });

@@ -7,8 +7,9 @@
 use crate::{
     change::{Actor, Origin, Refusal},
     clock::Timestamp,
-    digest::Presented,
-    policy::{Policy, Right},
+    digest::{Digester, Presented},
+    operator::OperatorToken,
+    policy::{Policy, Right, Rights, Service},
     record::KeyRecord,
     resolved_key::ResolvedKey,
     store::{CommitError, Reader, find_presented},
@@ -41,6 +42,17 @@ pub enum Powers {
     All,
     /// What this key may do, in its team and service.
     Of(Box<ResolvedKey>),
+}
+
+impl Identity {
+    /// Who presents `credential`; `None`: it is not the operator token, and has not the shape of a
+    /// key.
+    pub fn of(credential: &str, operator: &OperatorToken, digester: &Digester) -> Option<Self> {
+        if operator.is(credential) {
+            return Some(Self::Operator);
+        }
+        digester.present(credential).ok().map(Self::Key)
+    }
 }
 
 impl Caller {
@@ -143,6 +155,13 @@ impl Powers {
             if record.grants.is_empty() { "" } else { " with its grants" },
             caller.record().role,
         )))
+    }
+
+    /// Whether a key of the caller's team may be given `rights` in `service`, as far as a subject of
+    /// its own goes: what [`Powers::require_over`] will say, before there is a key.
+    pub fn cover(&self, service: &Service, rights: &Rights) -> bool {
+        let Self::Of(caller) = self else { return true };
+        caller.service_name() == service.name() && caller.rights().covers(rights, false)
     }
 
     /// Refuses an expiration after the caller's own; `None` is after any.

@@ -29,7 +29,10 @@ pub fn program() -> Command {
         }
     }
     // Where a test gives no flag: others run at the same time.
-    command.env("OCTAVIA_AUTHZ_OPS_LISTEN", "127.0.0.1:0").env("OCTAVIA_AUTHZ_LAMEDUCK", "0s");
+    command
+        .env("OCTAVIA_AUTHZ_OPS_LISTEN", "127.0.0.1:0")
+        .env("OCTAVIA_AUTHZ_DASHBOARD_LISTEN", "127.0.0.1:0")
+        .env("OCTAVIA_AUTHZ_LAMEDUCK", "0s");
     command
 }
 

@@ -47,6 +47,8 @@ pub struct Sidecar {
     /// Empty where it is not on.
     pub authzen_listen: String,
     pub ops_listen: String,
+    /// Where the dashboard is: `http://…`.
+    pub dashboard: String,
     _temporary: Option<TempDir>,
 }
 

@@ -207,7 +207,7 @@ async fn the_command_line_says_what_is_wrong_and_the_log_no_more_than_a_line_a_s
     assert!(right.contains("mend the credential of whoever tries"), "{right}");
     let operator = run(admin(&sidecar, &["status"])).said();
     assert!(operator.contains("revision"), "{operator}");
-    let lines = sidecar.log().matches("an admin call was not authenticated").count();
+    let lines = sidecar.log().matches("a call was not authenticated").count();
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
     assert!((1..=seconds + 1).contains(&lines), "{lines} in {seconds} s");
     let log = sidecar.finish().await;

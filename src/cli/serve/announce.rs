@@ -22,6 +22,7 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
     let (listen, admin) = (list(&started.listen), list(&started.admin_listen));
     let authzen = Some(list(&started.authzen_listen)).filter(|authzen| !authzen.is_empty());
     let ops = Some(list(&started.ops_listen)).filter(|ops| !ops.is_empty());
+    let dashboard = dashboard(started);
     match format {
         LogFormat::Json => tracing::info!(
             data_dir,
@@ -31,6 +32,7 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             admin_listen = admin,
             authzen_listen = authzen,
             ops_listen = ops,
+            dashboard_listen = dashboard,
             tls = started.tls.is_some(),
             operator_token_file = token,
             policy_digest = digest,
@@ -60,6 +62,9 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             if let Some(ops) = ops {
                 line("probes, metrics", &ops);
             }
+            if let Some(dashboard) = dashboard {
+                line("dashboard", &dashboard);
+            }
             if let Some(certificate) = &started.tls {
                 let tls = format!("{} until {}", certificate.subject, certificate.expires);
                 line("tls", &tls);
@@ -73,6 +78,17 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
         }
     }
     Ok(())
+}
+
+/// Where the dashboard is, as a browser takes it; `None`: nowhere.
+fn dashboard(started: &Started) -> Option<String> {
+    let scheme = if started.tls.is_some() { "https" } else { "http" };
+    let shown = |address: &Address| match address {
+        Address::Tcp(address) => format!("{scheme}://{address}"),
+        Address::Unix(_) => address.to_string(),
+    };
+    let addresses: Vec<_> = started.dashboard_listen.iter().map(shown).collect();
+    Some(addresses.join(", ")).filter(|addresses| !addresses.is_empty())
 }
 
 /// A command that works against this very sidecar when it is pasted.

@@ -171,7 +171,7 @@ async fn the_log_tells_of_calls_without_a_good_credential_and_never_the_credenti
 /// The lines of a log that tell of calls that were not authenticated.
 fn refused_calls(log: &str) -> Vec<serde_json::Value> {
     let events = log.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let told = "an admin call was not authenticated";
+    let told = "a call was not authenticated";
     events.filter(|event: &serde_json::Value| event["message"] == told).collect()
 }
 

@@ -40,6 +40,7 @@ impl Starting {
             .env_remove("OCTAVIA_AUTHZ_DATA_DIR")
             // Where a test gives no flag.
             .env("OCTAVIA_AUTHZ_OPS_LISTEN", "127.0.0.1:0")
+            .env("OCTAVIA_AUTHZ_DASHBOARD_LISTEN", "127.0.0.1:0")
             .env("OCTAVIA_AUTHZ_LAMEDUCK", "0s")
             .env("OCTAVIA_AUTHZ_MAX_FAILED_SIGN_INS", "1000000")
             .stdin(Stdio::null())
@@ -77,6 +78,7 @@ impl Starting {
                     admin_listen: address("admin_listen"),
                     authzen_listen: address("authzen_listen"),
                     ops_listen: address("ops_listen"),
+                    dashboard: address("dashboard_listen"),
                     _temporary: None,
                 })
             }

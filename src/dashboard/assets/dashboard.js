@@ -1,0 +1,128 @@
+// What makes the pages quicker to use. Everything works without it.
+"use strict";
+
+document.documentElement.classList.add("script");
+
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+/** Shows on the button, and tells a screen reader, that it was done. */
+function told(button, text) {
+  const before = button.dataset.label ?? button.textContent;
+  button.dataset.label = before;
+  button.setAttribute("aria-live", "polite");
+  button.textContent = text;
+  setTimeout(() => { button.textContent = before; }, 2000);
+}
+
+/** Copies a field or a text. Browsers give the clipboard to secure pages only. */
+async function copy(button) {
+  const source = document.querySelector(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+    told(button, "Copied");
+  } catch {
+    if (source.select) source.select();
+    else getSelection().selectAllChildren(source);
+    told(button, document.execCommand("copy") ? "Copied" : "Press Ctrl+C");
+  }
+}
+
+/** How many boxes are ticked, and whether that is all of them. */
+function count(name) {
+  const boxes = all(`input[type=checkbox][name="${name}"]`);
+  const ticked = boxes.filter((box) => box.checked).length;
+  all(`[data-count-of="${name}"]`).forEach((place) => { place.textContent = ticked; });
+  all(`[data-check-all="${name}"]`).forEach((box) => {
+    box.checked = ticked > 0 && ticked === boxes.length;
+    box.indeterminate = ticked > 0 && ticked < boxes.length;
+  });
+}
+
+/** Shows what a filter finds while it is typed, without taking the focus. */
+function live(form) {
+  let waiting, loading;
+  async function show() {
+    const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+    const address = `${form.getAttribute("action")}?${query}`;
+    loading?.abort();
+    loading = new AbortController();
+    try {
+      const answer = await fetch(address, { signal: loading.signal });
+      if (answer.redirected) return location.assign(answer.url);
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const found = page.querySelector(form.dataset.live);
+      if (!found) return location.assign(address);
+      document.querySelector(form.dataset.live).replaceWith(found);
+      history.replaceState(null, "", address);
+      count("key");
+    } catch (error) {
+      if (error.name !== "AbortError") location.assign(address);
+    }
+  }
+  form.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(show, 150);
+  });
+}
+
+/** A key's whole text does not belong into an address: its id is enough. */
+function keepSecret(field) {
+  const found = /^\s*octv_([0-9A-Za-z]{10})_/.exec(field.value);
+  if (found) field.value = found[1];
+}
+
+/** Puts what happens now before the rows that are there. */
+async function follow(rows) {
+  const address = new URL(rows.dataset.news, location.href);
+  for (let failed = 0; failed < 5;) {
+    try {
+      const answer = await fetch(address);
+      if (answer.status === 401) return location.reload();
+      if (!answer.ok) throw new Error(answer.statusText);
+      address.searchParams.set("after", answer.headers.get("x-octavia-through"));
+      const table = `<table><tbody>${await answer.text()}</tbody></table>`;
+      const page = new DOMParser().parseFromString(table, "text/html");
+      rows.prepend(...all("tr", page));
+      failed = 0;
+    } catch {
+      failed += 1;
+      await new Promise((resume) => setTimeout(resume, 1000 * failed));
+    }
+  }
+  document.querySelector("#live").textContent = "The sidecar does not answer any more. Reload the page.";
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(button);
+});
+
+document.addEventListener("change", ({ target }) => {
+  const { checkAll, checks, submits } = target.dataset;
+  if (checkAll) {
+    all(`input[type=checkbox][name="${checkAll}"]`).forEach((box) => { box.checked = target.checked; });
+  }
+  if (checkAll || target.name === "key") count("key");
+  if (checks) document.getElementById(checks).checked = true;
+  if (submits) target.form.requestSubmit(target.form.querySelector(`button[name="${submits}"]`));
+});
+
+// Before the form's own listener: it is sent as the id that it was made.
+document.addEventListener("input", ({ target }) => {
+  if ("noSecret" in target.dataset) keepSecret(target);
+}, true);
+
+// A form that is under way is not sent twice.
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "yes";
+});
+addEventListener("pageshow", () => {
+  all("form[data-sent]").forEach((form) => { delete form.dataset.sent; });
+  count("key");
+});
+
+all("form[data-live]").forEach(live);
+all("[data-news]").forEach(follow);
+document.querySelector("#errors")?.focus();

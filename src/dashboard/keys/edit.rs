@@ -1,0 +1,228 @@
+//! Changes of a key's fields. One that changes what the key may do is shown first: what it gains, and
+//! what it loses.
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+
+use super::{
+    KeyView,
+    expires::ExpirationChoice,
+    key::{self, EditForm},
+    new::{Errors, More},
+};
+use crate::{
+    change::Refusal,
+    dashboard::{
+        App, Frame, Posted, Problem, Section, Visitor,
+        fields::Fields,
+        frame::Notice,
+        problem::{in_words, page},
+        roles::{self, ActionView},
+        time,
+    },
+    keyring::{KeyringError, Patch, Updated},
+    policy::{Policy, Right, RightChange},
+    record::KeyRecord,
+    store::CommitError,
+};
+
+#[derive(Template)]
+#[template(path = "keys/review.html", config = "src/dashboard/askama.toml")]
+struct ReviewPage {
+    frame: Frame,
+    key: KeyView,
+    /// Field, before, after.
+    changes: Vec<(&'static str, String, String)>,
+    gained: Vec<ActionView>,
+    lost: Vec<ActionView>,
+    /// Allowed before and after, on another condition: the action, and both.
+    moved: Vec<(ActionView, String, String)>,
+    form: EditForm,
+}
+
+impl EditForm {
+    fn read(fields: &Fields) -> Self {
+        Self {
+            etag: fields.get("etag").to_owned(),
+            name: fields.get("name").to_owned(),
+            role: fields.get("role").to_owned(),
+            grants: fields.all("grant").map(str::to_owned).collect(),
+            expires: ExpirationChoice::read(fields, true),
+            more: More::read(fields),
+        }
+    }
+
+    /// What it changes of `key`, and what is wrong with it.
+    fn patch(&self, key: &KeyRecord, policy: &Policy) -> Result<Patch, Errors> {
+        let mut errors = Errors::default();
+        let expires = self.expires.expiration();
+        let expires = expires.inspect_err(|error| errors.add("expiration", error));
+        let labels = self.more.labels().inspect_err(|error| errors.add("labels", error));
+        let (Ok(expires), Ok(labels)) = (expires, labels) else { return Err(errors) };
+        let other = |text: &String, now: &String| (text != now).then(|| text.clone());
+        // A role that takes none loses those of the role before.
+        let service = policy.service(&key.service);
+        let role = service.and_then(|service| service.role(&self.role));
+        let takes = role.is_some_and(|role| !role.grantable().is_empty());
+        let mut grants = if takes { self.grants.clone() } else { Vec::new() };
+        grants.sort();
+        let unknown_role = self.role == key.role && role.is_none();
+        Ok(Patch {
+            name: other(&self.name, &key.name),
+            role: other(&self.role, &key.role),
+            grants: (grants != key.grants && !unknown_role).then_some(grants),
+            expires,
+            active: None,
+            subject: other(&self.more.subject, &key.subject),
+            description: other(&self.more.description, &key.description),
+            labels: (labels != key.labels).then_some(labels),
+        })
+    }
+}
+
+/// Saves what the form changes; shows first what that means where it changes rights.
+pub(in crate::dashboard) async fn save(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Posted(visitor, fields): Posted,
+) -> Response {
+    let before = match app.keyring.get(&visitor.caller, &id) {
+        Ok(key) => key,
+        Err(error) => return Problem::from(error).page(&visitor),
+    };
+    let policy = app.keyring.policy();
+    let form = EditForm::read(&fields);
+    let patch = match form.patch(&before, &policy) {
+        Ok(patch) => patch,
+        Err(errors) => return key::with_form(&app, &visitor, &before, form, errors).await,
+    };
+    if form.etag.is_empty() {
+        return Problem::no_form().page(&visitor);
+    }
+    let is_same = [patch.name.is_none(), patch.role.is_none(), patch.grants.is_none()]
+        .into_iter()
+        .chain([patch.expires.is_none(), patch.subject.is_none(), patch.description.is_none()])
+        .chain([patch.labels.is_none()])
+        .all(|is_none| is_none);
+    let path = format!("/keys/{}", before.id);
+    if is_same && form.etag == before.etag() {
+        return visitor.go(&path, Notice::from("Nothing was changed: everything is as it was."));
+    }
+    let asks = (patch.role.is_some() || patch.grants.is_some()) && !fields.has("reviewed");
+    let etag = form.etag.clone();
+    let updated = app.keyring.update(visitor.caller.clone(), &id, patch, etag, asks).await;
+    match updated {
+        Ok(updated) if asks => review(&app, &visitor, &updated, form),
+        Ok(updated) => {
+            let changed = changes(&policy, &updated.before, &updated.after);
+            let fields: Vec<_> = changed.iter().map(|(field, ..)| field.to_lowercase()).collect();
+            visitor.go(&path, Notice::from(format!("Saved: {}.", fields.join(", "))))
+        }
+        Err(error) => {
+            if let Some(errors) = Errors::of(&error) {
+                return key::with_form(&app, &visitor, &before, form, errors).await;
+            }
+            if let KeyringError::Commit(CommitError::Refused(refusal @ Refusal::StaleEtag { .. })) =
+                &error
+            {
+                // What was typed stays; sent again it is based on the key as it is now.
+                let mut errors = Errors::default();
+                errors.add("key", &in_words(refusal));
+                let form = EditForm { etag: before.etag(), ..form };
+                let answer = key::with_form(&app, &visitor, &before, form, errors).await;
+                return (StatusCode::CONFLICT, answer).into_response();
+            }
+            Problem::from(error).page(&visitor)
+        }
+    }
+}
+
+/// Switches a key on or off.
+pub(in crate::dashboard) async fn switch(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Posted(visitor, fields): Posted,
+) -> Response {
+    let active = match fields.get("status") {
+        "active" => true,
+        "inactive" => false,
+        _ => return Problem::no_form().page(&visitor),
+    };
+    let patch = Patch { active: Some(active), ..Patch::default() };
+    let etag = fields.get("etag").to_owned();
+    match app.keyring.update(visitor.caller.clone(), &id, patch, etag, false).await {
+        Ok(Updated { after, .. }) => {
+            let now = if active { "active again" } else { "inactive: whoever uses it is refused" };
+            let notice = Notice::from(format!("{} is {now}.", after.name));
+            visitor.go(&format!("/keys/{}", after.id), notice)
+        }
+        Err(error) => Problem::from(error).page(&visitor),
+    }
+}
+
+fn review(app: &App, visitor: &Visitor, updated: &Updated, form: EditForm) -> Response {
+    let (policy, now) = (app.keyring.policy(), app.clock.now());
+    let Updated { before, after } = updated;
+    let (mut gained, mut lost, mut moved) = (Vec::new(), Vec::new(), Vec::new());
+    if let Some(service) = policy.service(&after.service) {
+        let words = |right| match right {
+            Right::Always => "always".to_owned(),
+            Right::Never => "never".to_owned(),
+            Right::When(conditions) => roles::in_words(conditions),
+        };
+        let condition = |right| if right == Right::Always { String::new() } else { words(right) };
+        for change in RightChange::between(service, policy.rights(before), policy.rights(after)) {
+            let (was, is) = (change.before, change.after);
+            match (was, is) {
+                (Right::Never, _) => {
+                    gained.push(ActionView::new(service, change.action, &condition(is)));
+                }
+                (_, Right::Never) => {
+                    lost.push(ActionView::new(service, change.action, &condition(was)));
+                }
+                _ => {
+                    moved.push((ActionView::new(service, change.action, ""), words(was), words(is)))
+                }
+            }
+        }
+    }
+    page(&ReviewPage {
+        frame: visitor.frame(Section::Keys),
+        key: KeyView::new(before, &app.keyring, &policy, now),
+        changes: changes(&policy, before, after),
+        gained,
+        lost,
+        moved,
+        form,
+    })
+}
+
+/// The fields that differ: name, before, after.
+pub(in crate::dashboard) fn changes(
+    policy: &Policy,
+    before: &KeyRecord,
+    after: &KeyRecord,
+) -> Vec<(&'static str, String, String)> {
+    let role = |key: &KeyRecord| roles::titles(policy, &key.service, &key.role).1;
+    let expires = |key: &KeyRecord| key.expires.map_or_else(|| "Lifetime".to_owned(), time::exact);
+    let status = |key: &KeyRecord| if key.active { "Active" } else { "Inactive" }.to_owned();
+    let labels = |key: &KeyRecord| {
+        let labels = key.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        labels.collect::<Vec<_>>().join(", ")
+    };
+    let all = [
+        ("Name", before.name.clone(), after.name.clone()),
+        ("Role", role(before), role(after)),
+        ("Grants", before.grants.join(", "), after.grants.join(", ")),
+        ("Expiration", expires(before), expires(after)),
+        ("Status", status(before), status(after)),
+        ("Description", before.description.clone(), after.description.clone()),
+        ("Subject", before.subject.clone(), after.subject.clone()),
+        ("Labels", labels(before), labels(after)),
+    ];
+    all.into_iter().filter(|(_, before, after)| before != after).collect()
+}

@@ -1,0 +1,163 @@
+//! Who asks for a page, and what it may do.
+//!
+//! INVARIANT: what a visitor may do is found out anew for every request, from its credential as it
+//! stands in the store: a key that was revoked, switched off or rotated, or that has expired, ends its
+//! session with the next request.
+
+use std::time::Instant;
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{Method, header, request::Parts},
+    response::{IntoResponse as _, Redirect, Response},
+};
+
+use super::{App, Frame, Problem, Section, cookie, fields::Fields, frame::Notice, session::Sent};
+use crate::{
+    change::Refusal,
+    grpc::{Peer, request_id_of},
+    keyring::{Caller, Powers},
+    policy::Policy,
+    record::KeyRecord,
+    store::CommitError,
+    token::KeyId,
+};
+
+/// Somebody who is signed in.
+pub(super) struct Visitor {
+    /// As the keyring and the auditor take it.
+    pub(super) caller: Caller,
+    /// What it may do now.
+    pub(super) powers: Powers,
+    /// What every form has to carry.
+    pub(super) form_token: String,
+    app: App,
+    session: String,
+}
+
+/// A form that a visitor has sent from a page of ours.
+pub(super) struct Posted(pub(super) Visitor, pub(super) Fields);
+
+/// Asks for news and not for a page: that it asks is nothing that its visitor does.
+const NEWS: &str = "/audit/news";
+/// Larger than any form of ours; bodies are bounded before.
+const MAX_FORM: usize = 1 << 20;
+
+impl Visitor {
+    /// Whether it has the right to `action`.
+    pub(super) fn may(&self, action: &'static str) -> bool {
+        self.powers.require(action).is_ok()
+    }
+
+    /// Whether it may do `action` to `key`.
+    pub(super) fn may_to(&self, action: &'static str, key: &KeyRecord, policy: &Policy) -> bool {
+        self.may(action) && self.powers.require_over(key, policy).is_ok()
+    }
+
+    /// Whether it is the operator.
+    pub(super) fn is_operator(&self) -> bool {
+        matches!(self.powers, Powers::All)
+    }
+
+    /// Whether it is signed in with `key`.
+    pub(super) fn is(&self, key: &KeyRecord) -> bool {
+        matches!(&self.powers, Powers::Of(own) if own.id() == key.id)
+    }
+
+    /// What stands around its pages. Takes the notice that waits.
+    pub(super) fn frame(&self, section: Section) -> Frame {
+        Frame::of(self, section, self.app.sessions.take_notice(&self.session))
+    }
+
+    /// Sends it to `path`, which says `notice`.
+    pub(super) fn go(&self, path: &str, notice: Notice) -> Response {
+        self.app.sessions.notify(&self.session, notice);
+        Redirect::to(path).into_response()
+    }
+
+    /// Whether the form `name` is sent for the first time.
+    pub(super) fn send(&self, name: &str) -> Sent {
+        self.app.sessions.send(&self.session, name)
+    }
+
+    /// The form `name` has made `key`, or nothing.
+    pub(super) fn sent(&self, name: &str, key: Option<KeyId>) {
+        self.app.sessions.done(&self.session, name, key);
+    }
+}
+
+/// Whoever presents `identity` with this request.
+pub(super) fn caller(identity: crate::keyring::Identity, head: &Parts) -> Caller {
+    let peer = head.extensions.get::<Peer>().map(ToString::to_string).unwrap_or_default();
+    let request_id = head.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+    Caller { identity, peer, request_id: request_id_of(request_id) }
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(head: &mut Parts, app: &App) -> Result<Self, Response> {
+        let used = head.uri.path() != NEWS;
+        let Some(session) = cookie::session(head) else { return Err(sign_in_first(head, "")) };
+        let Some(signed) = app.sessions.find(&session, Instant::now(), used) else {
+            return Err(sign_in_first(head, "ended"));
+        };
+        let caller = caller(signed.identity, head);
+        let form_token = signed.form_token;
+        match app.keyring.authenticate(&caller) {
+            Ok(powers) => Ok(Self { caller, powers, form_token, app: App::clone(app), session }),
+            Err(CommitError::Refused(Refusal::Unauthenticated(_))) => {
+                app.sessions.close(&session);
+                Err(sign_in_first(head, "refused"))
+            }
+            Err(error) => Err(Problem::from(error).bare()),
+        }
+    }
+}
+
+impl FromRequest<App> for Posted {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let (mut head, body) = request.into_parts();
+        let visitor = Visitor::from_request_parts(&mut head, app).await?;
+        let body = to_bytes(body, MAX_FORM).await;
+        let body = body.map_err(|_| Problem::no_form().page(&visitor))?;
+        let fields = Fields::parse(&body);
+        // Both are random: what is learnt of one from the time this takes helps nobody who does not
+        // have the cookie.
+        if fields.get("form_token") != visitor.form_token {
+            return Err(Problem::not_ours().page(&visitor));
+        }
+        Ok(Self(visitor, fields))
+    }
+}
+
+/// The way to the page that was asked for, past the sign-in. Why it is needed: `ended` after too long,
+/// `refused` when the credential is not accepted any more.
+fn sign_in_first(head: &Parts, why: &str) -> Response {
+    if head.uri.path() == NEWS {
+        return Problem::signed_out().bare();
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    // What was sent is not sent again.
+    let path = head.uri.path_and_query().map_or("/keys", |path| path.as_str());
+    if head.method == Method::GET && path != "/keys" {
+        query.append_pair("next", path);
+    }
+    if !why.is_empty() {
+        query.append_pair("why", why);
+    }
+    if head.method != Method::GET {
+        query.append_pair("lost", "yes");
+    }
+    let query = query.finish();
+    let path = if query.is_empty() { "/sign-in".to_owned() } else { format!("/sign-in?{query}") };
+    let mut answer = Redirect::to(&path).into_response();
+    if !why.is_empty() {
+        cookie::set(answer.headers_mut(), head, "");
+    }
+    answer.headers_mut().insert(header::CACHE_CONTROL, super::assets::NO_STORE);
+    answer
+}
