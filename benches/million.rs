@@ -14,26 +14,22 @@
     reason = "a benchmark that fails shall stop where it fails, and prints; it shares files with another"
 )]
 
+#[path = "load/import.rs"]
+mod import;
 #[path = "load/process.rs"]
 mod process;
 
 use std::time::{Duration, Instant};
 
 use octavia_authz::{
-    pb::v1::{
-        AuthorizeRequest, ImportApiKeysRequest, ImportedKey,
-        api_key_service_client::ApiKeyServiceClient,
-        authorization_service_client::AuthorizationServiceClient, imported_key::Digest,
-    },
+    pb::v1::{AuthorizeRequest, authorization_service_client::AuthorizationServiceClient},
     token::{KeyId, Token},
 };
 use tempfile::TempDir;
-use tonic::{Request, transport::Endpoint};
+use tonic::transport::Endpoint;
 
 use self::process::Process;
 
-/// Keys in a message.
-const KEYS: usize = 500;
 /// Single calls, one after the other, each for a key that was not asked for yet.
 const COLD: usize = 20_000;
 
@@ -43,11 +39,13 @@ fn main() {
     // Beforehand: making and digesting the texts is not the sidecar's work.
     let texts: Vec<Token> =
         (0..count).map(|_| Token::generate(KeyId::generate().unwrap()).unwrap()).collect();
-    let messages = messages(&texts);
+    let keys: Vec<_> =
+        texts.iter().enumerate().map(|(number, text)| import::key(number, text)).collect();
+    let messages = import::messages(&keys);
 
     let sidecar = Process::sidecar();
     let started = Instant::now();
-    let imported = runtime.block_on(import(&sidecar, messages));
+    let imported = runtime.block_on(import::import(&sidecar, messages));
     assert_eq!(imported, count as u64);
     let took = started.elapsed();
     println!(
@@ -89,36 +87,6 @@ fn restarts(mut dir: TempDir) -> TempDir {
         dir = sidecar.stop();
     }
     dir
-}
-
-fn messages(texts: &[Token]) -> Vec<ImportApiKeysRequest> {
-    let key = |(number, text): (usize, &Token)| ImportedKey {
-        name: format!("imported key {number}"),
-        role: "writer".to_owned(),
-        id: text.reveal()[5..15].to_owned(),
-        hint: text.hint().to_owned(),
-        digest: Some(Digest::Blake3(blake3::hash(text.reveal().as_bytes()).to_hex().to_string())),
-        ..Default::default()
-    };
-    let keys: Vec<_> = texts.iter().enumerate().map(key).collect();
-    let message =
-        |keys: &[ImportedKey]| ImportApiKeysRequest { keys: keys.to_vec(), dry_run: false };
-    keys.chunks(KEYS).map(message).collect()
-}
-
-async fn import(sidecar: &Process, messages: Vec<ImportApiKeysRequest>) -> u64 {
-    let channel = Endpoint::from_shared(format!("http://{}", sidecar.admin)).unwrap();
-    let mut keys = ApiKeyServiceClient::new(channel.connect().await.unwrap());
-    let mut request = Request::new(tokio_stream::iter(messages));
-    let bearer = format!("Bearer {}", sidecar.operator_token());
-    request.metadata_mut().insert("authorization", bearer.parse().unwrap());
-    let mut answers = keys.import_api_keys(request).await.unwrap().into_inner();
-    let mut imported = 0;
-    while let Some(answer) = answers.message().await.unwrap() {
-        assert_eq!(answer.failures, []);
-        imported += answer.imported_count;
-    }
-    imported
 }
 
 /// One call after the other, each for another key.
