@@ -3,7 +3,7 @@
 //! INVARIANT: a figure is the `total` of the list with its filter, for it is that
 //! filter that counts. Keys that the caller may not see are in none.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{cell::Cell, ops::ControlFlow, time::Duration};
 
 use super::{
     Caller, Keyring, KeyringError, Powers,
@@ -81,6 +81,17 @@ fn count(
     uses: &Uses<'_>,
     now: Timestamp,
 ) -> Figures {
+    // Looked up once for each key, however many filters ask.
+    let asked = Cell::new(None);
+    let last_used = |id| match asked.get() {
+        Some((known, at)) if known == id => at,
+        _ => {
+            let at = (uses.last_used)(id);
+            asked.set(Some((id, at)));
+            at
+        }
+    };
+    let uses = &Uses { last_used: &last_used, since: uses.since };
     let matcher = |filter| Matcher::new(filter, powers, uses, now, catalog.labels());
     let (all, filtered) = (Filter::default(), filtered());
     let mut is_seen = matcher(&all);

@@ -10,8 +10,9 @@ use tokio::sync::watch;
 
 use super::{
     Embedded, JournalError, Log, LogError, Order, Revision, Scan, Scanned,
-    journal::{Block, Frame, tag},
+    journal::{Block, Frame, Marks, tag},
     verify::{self, Verification, VerifyError},
+    writer::stored_kind,
 };
 use crate::{
     change::ChangeKind,
@@ -93,7 +94,9 @@ impl Embedded {
     fn next_block(&self, scan: &Scan<'_>, at: u64, newest: u64) -> Option<Block> {
         let key = scan.filter.key_id.map(|id| tag(id.as_str()));
         let wanted = |block: &Block| {
-            block.first <= newest && scan.filter.may_match_between(block.earliest, block.latest)
+            block.first <= newest
+                && scan.filter.may_match_between(block.earliest, block.latest)
+                && may_be_of_kind(block.marks, scan.filter)
         };
         match scan.order {
             Order::OldestFirst => self.index().at_or_behind(at, key, wanted),
@@ -136,6 +139,7 @@ impl<'a> Reading<'a> {
             let may_match = |change: &ChangeOutline| {
                 is_asked_for(change.sequence)
                     && filter.may_match_between(change.time_ms, change.time_ms)
+                    && may_be_of_kind(Marks::of(change), filter)
                     && filter.key_id.is_none_or(|id| id.as_str() == change.key_id)
             };
             if frame.outline.changes.iter().any(may_match) {
@@ -158,6 +162,12 @@ impl<'a> Reading<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether what has these marks may match `filter`.
+fn may_be_of_kind(marks: Marks, filter: &Filter) -> bool {
+    let kinds = filter.kinds.iter().map(|kind| stored_kind(*kind).into());
+    marks.may_match(kinds, filter.refused)
 }
 
 /// The events of `frame` that are asked for and match, each with its length.

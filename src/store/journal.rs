@@ -33,7 +33,7 @@ use prost::Message as _;
 use self::segment::Header;
 pub(super) use self::{
     closed::{Closed, closed, end_of, segments_until},
-    index::{Block, Index, Placed, tag},
+    index::{Block, Index, Marks, Placed, tag},
     read::{Beginning, Frame, Start, Tail, beginning, read, scan_frames},
     segment::{FRAME_LEN, FrameHeader, encode_frame, next_head},
     stream::{Position, read_stream},

@@ -315,13 +315,9 @@ fn without_secrets(text: String) -> String {
     redacted(&text).unwrap_or(text)
 }
 
-/// The form in which a change goes into the journal.
-pub(super) fn stored(
-    change: &Change,
-    sequence: u64,
-    before: Option<&KeyRecord>,
-) -> storage::Change {
-    let kind = match change.kind {
+/// The form in which a kind goes into the journal.
+pub(super) fn stored_kind(kind: ChangeKind) -> storage::ChangeKind {
+    match kind {
         ChangeKind::Create => storage::ChangeKind::Create,
         ChangeKind::Update => storage::ChangeKind::Update,
         ChangeKind::Rotate => storage::ChangeKind::Rotate,
@@ -329,7 +325,16 @@ pub(super) fn stored(
         ChangeKind::CarryOver => storage::ChangeKind::CarryOver,
         ChangeKind::Import => storage::ChangeKind::Import,
         ChangeKind::Redigest => storage::ChangeKind::Redigest,
-    };
+    }
+}
+
+/// The form in which a change goes into the journal.
+pub(super) fn stored(
+    change: &Change,
+    sequence: u64,
+    before: Option<&KeyRecord>,
+) -> storage::Change {
+    let kind = stored_kind(change.kind);
     let effect = match &change.effect {
         Effect::Put(key) => Stored::Put(key.to_stored()),
         Effect::Remove => Stored::Removed(storage::Removed {}),

@@ -5,8 +5,9 @@
 //! once a frame can be read; the audit log reads through it at the same time.
 //!
 //! Frames that stand side by side make a block of about 64 KiB, of which it keeps
-//! place, sequence numbers, times, and two bytes for each key that was changed.
-//! So the history of one key is found by reading few blocks.
+//! place, sequence numbers, times, kinds, and two bytes for each key that was
+//! changed. So the history of one key, or what was refused, is found by reading few
+//! blocks.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +20,7 @@ use std::{
 use tokio::sync::watch;
 
 use super::{JournalError, io_error, read};
-use crate::pb::storage::Commit;
+use crate::pb::storage::{ChangeOutline, Commit, change::Effect};
 
 /// A block is closed when it is this long.
 const BLOCK: u64 = 64 << 10;
@@ -59,6 +60,23 @@ pub(in crate::store) struct Block {
     pub(in crate::store) earliest: i64,
     /// The latest.
     pub(in crate::store) latest: i64,
+    /// Those of all its changes.
+    pub(in crate::store) marks: Marks,
+}
+
+/// Of which kinds changes are, and whether they were done or refused: a bit for each.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::store) struct Marks(u16);
+
+/// What the index takes in of a change.
+#[derive(Copy, Clone, Debug)]
+pub(in crate::store) struct Indexed<'a> {
+    /// When, in milliseconds.
+    pub(in crate::store) time: i64,
+    /// The key; may be empty.
+    pub(in crate::store) key: &'a str,
+    /// What it was.
+    pub(in crate::store) marks: Marks,
 }
 
 /// Where a frame stands.
@@ -79,15 +97,56 @@ pub(in crate::store) fn tag(id: &str) -> u16 {
     u16::try_from(crc32c::crc32c(id.as_bytes()) & 0xffff).unwrap_or_default()
 }
 
+impl Marks {
+    const REFUSED: u16 = 1 << 15;
+    const DONE: u16 = 1 << 14;
+
+    /// Of a change of the stored kind `kind`.
+    pub(in crate::store) fn new(kind: i32, refused: bool) -> Self {
+        // A kind that has no bit has all: it is looked at.
+        let kind = u32::try_from(kind).ok().and_then(|kind| 1_u16.checked_shl(kind));
+        let kind = kind.filter(|bit| *bit < Self::DONE).unwrap_or(Self::DONE - 1);
+        Self(kind | if refused { Self::REFUSED } else { Self::DONE })
+    }
+
+    /// Of `change`.
+    pub(in crate::store) fn of(change: &ChangeOutline) -> Self {
+        Self::new(change.kind, change.refused.is_some())
+    }
+
+    /// Whether there may be a change of any of these kinds, or of any at all if there is none; with
+    /// `refused`, one that was or was not.
+    pub(in crate::store) fn may_match(
+        self,
+        mut kinds: impl Iterator<Item = i32>,
+        refused: Option<bool>,
+    ) -> bool {
+        let outcome = match refused {
+            Some(true) => Self::REFUSED,
+            Some(false) => Self::DONE,
+            None => Self::REFUSED | Self::DONE,
+        };
+        let bits = |kind| Self::new(kind, false).0 & !Self::DONE;
+        let any = kinds.next().map(|first| kinds.fold(bits(first), |all, kind| all | bits(kind)));
+        self.0 & outcome != 0 && any.is_none_or(|kinds| self.0 & kinds != 0)
+    }
+}
+
+impl<'a> Indexed<'a> {
+    /// What is taken in of `change`.
+    pub(in crate::store) fn of(change: &'a ChangeOutline) -> Self {
+        Self { time: change.time_ms, key: &change.key_id, marks: Marks::of(change) }
+    }
+}
+
 impl Blocks {
-    /// Takes in a frame of the changes after `after` up to `last`, of each its
-    /// time and key.
+    /// Takes in a frame of the changes after `after` up to `last`.
     pub(super) fn push<'a>(
         &mut self,
         placed: &Placed<'_>,
         after: u64,
         last: u64,
-        changes: impl Iterator<Item = (i64, &'a str)>,
+        changes: impl Iterator<Item = Indexed<'a>>,
     ) {
         let goes_on = |entry: &Entry| *entry.block.path == *placed.path && entry.block.len < BLOCK;
         if !self.0.back().is_some_and(goes_on) {
@@ -107,15 +166,17 @@ impl Blocks {
                 last: after,
                 earliest: i64::MAX,
                 latest: i64::MIN,
+                marks: Marks::default(),
             };
             self.0.push_back(Entry { block, tags: Vec::new() });
         }
         let Some(Entry { block, tags }) = self.0.back_mut() else { return };
         block.len += placed.len;
         block.last = last;
-        for (time, key) in changes {
+        for Indexed { time, key, marks } in changes {
             block.earliest = block.earliest.min(time);
             block.latest = block.latest.max(time);
+            block.marks.0 |= marks.0;
             let tag = tag(key);
             if !tags.contains(&tag) {
                 tags.push(tag);
@@ -138,7 +199,11 @@ impl Index {
     pub(in crate::store) fn extend(&self, placed: &Placed<'_>, commit: &Commit) {
         let Some(last) = commit.changes.last().map(|change| change.sequence) else { return };
         let after = commit.changes.first().map_or(last, |first| first.sequence.saturating_sub(1));
-        let changes = commit.changes.iter().map(|change| (change.time_ms, change.key_id.as_str()));
+        let changes = commit.changes.iter().map(|change| {
+            let refused = matches!(change.effect, Some(Effect::Refused(_)));
+            let marks = Marks::new(change.kind, refused);
+            Indexed { time: change.time_ms, key: &change.key_id, marks }
+        });
         self.blocks
             .write()
             .unwrap_or_else(PoisonError::into_inner)

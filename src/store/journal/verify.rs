@@ -20,7 +20,7 @@ use prost::Message as _;
 
 use super::{
     Head, JournalError,
-    index::{Blocks, Index, Placed},
+    index::{Blocks, Index, Indexed, Placed},
     io_error,
     read::{Label, Segment, Start, Tail, frames_in, segments},
 };
@@ -170,8 +170,7 @@ impl Task<'_> {
             let read = segment.read_frames(&mut at, last_segment, self.until, &mut |frame| {
                 self.start.check(&frame)?;
                 let placed = Placed { path, offset: frame.offset, len: frame.len };
-                let changes = frame.outline.changes.iter();
-                let changes = changes.map(|change| (change.time_ms, change.key_id.as_str()));
+                let changes = frame.outline.changes.iter().map(Indexed::of);
                 blocks.push(&placed, frame.after, frame.last, changes);
                 if frame.last == self.point {
                     point = Point::Head(frame.head);

@@ -100,3 +100,27 @@ fn what_is_deleted_is_forgotten_by_whole_segments() {
     index.forget_before(second.0.last + 1);
     assert_eq!(index.oldest(), Some(second.0.first));
 }
+
+#[test]
+fn what_a_block_has_marks_of_is_looked_for_in_it_and_nothing_else() {
+    let (create, rotate, unknown) = (1, 3, 40);
+    let done = Marks::new(create, false);
+    let block = Marks(done.0 | Marks::new(rotate, true).0);
+    let holds = |kinds: &[i32], refused| block.may_match(kinds.iter().copied(), refused);
+    for (kinds, refused, expected) in [
+        (&[][..], None, true),
+        (&[], Some(true), true),
+        (&[], Some(false), true),
+        (&[create], None, true),
+        (&[2, rotate], None, true),
+        (&[2, 4], None, false),
+        (&[0], None, false),
+    ] {
+        assert_eq!(holds(kinds, refused), expected, "{kinds:?} {refused:?}");
+    }
+    assert!(!done.may_match([].into_iter(), Some(true)));
+    assert!(!Marks::new(create, true).may_match([create].into_iter(), Some(false)));
+    // One from another version may be anything.
+    assert!(Marks::new(unknown, false).may_match([create].into_iter(), None));
+    assert!(done.may_match([unknown].into_iter(), None));
+}
