@@ -24,7 +24,7 @@ use crate::{
 const RIGHT: &str = "audit.read";
 /// A call looks at no more once it has read so much, or for so long.
 const MAX_BYTES: u64 = 16 << 20;
-const MAX_TIME: Duration = Duration::from_millis(200);
+const MAX_TIME: Duration = Duration::from_millis(30);
 /// The events that a call gives are about as large at most: a client of tonic
 /// takes 4 MiB.
 const MAX_REPLY: usize = 2 << 20;

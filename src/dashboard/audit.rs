@@ -62,6 +62,8 @@ struct AuditPage {
     events: Vec<EventView>,
     /// The link to older ones.
     older: Option<String>,
+    /// Nothing was found so far: the page goes on by itself.
+    goes_on: Option<String>,
     /// It is not the first page.
     is_later: bool,
     query: Fields,
@@ -105,11 +107,13 @@ pub(super) async fn show(
     let narrows = ["key", "actor", "kind", "team", "from", "until", "outcome", "request"];
     let live = query.is_on("live") && token.is_empty() && errors.is_empty();
     let events = if errors.is_empty() { read.events } else { Vec::new() };
+    let older = (!read.next.is_empty())
+        .then(|| format!("/audit?{}", query.without("live").with("page", &read.next)));
     page(&AuditPage {
         frame: visitor.frame(Section::Audit),
+        goes_on: older.clone().filter(|_| events.is_empty() && errors.is_empty()),
         events,
-        older: (!read.next.is_empty())
-            .then(|| format!("/audit?{}", query.without("live").with("page", &read.next))),
+        older,
         is_later: !token.is_empty(),
         kinds: &KINDS,
         narrows: narrows.iter().any(|name| !query.get(name).is_empty()),

@@ -123,6 +123,7 @@ addEventListener("pageshow", () => {
   count("key");
 });
 
+all("[data-reload]").forEach(() => setTimeout(() => location.reload(), 1000));
 all("form[data-live]").forEach(live);
 all("[data-news]").forEach(follow);
 document.querySelector("#errors")?.focus();
