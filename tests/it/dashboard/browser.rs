@@ -14,7 +14,7 @@ use fantoccini::{
     Client, ClientBuilder, Locator,
     actions::{InputSource as _, KeyAction, KeyActions},
     elements::Element,
-    error::CmdError,
+    error::{CmdError, ErrorStatus},
     key::Key,
     wd::WebDriverCompatibleCommand,
 };
@@ -95,10 +95,13 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-/// What people press, with this text.
+/// What people press, with this text: on the page itself, or else above it.
 fn pressed(text: &str) -> String {
-    let text = quoted(text);
-    format!("//*[self::a or self::button or self::summary][normalize-space(.)={text}]")
+    let one = format!(
+        "//*[self::a or self::button or self::summary][normalize-space(.)={}]",
+        quoted(text)
+    );
+    format!("//main{one} | //header{one}[not(//main{one})]")
 }
 
 /// The control that is labelled so; `kind` says which kinds of it there are.
@@ -177,8 +180,10 @@ impl Browser {
 
     /// The same of the row in which `name` stands.
     pub(super) async fn press_beside(&self, name: &str, text: &str) {
-        let row = format!("//tr[.//*[normalize-space(.)={}]]", quoted(name));
-        let path = format!("{row}{}", pressed(text));
+        let (name, text_there) = (quoted(name), quoted(text));
+        let path = format!(
+            "//tr[.//*[normalize-space(.)={name}]]//*[self::a or self::button][normalize-space(.)={text_there}]"
+        );
         self.use_one(text, &path, async |found| found.click().await).await;
     }
 
@@ -245,6 +250,13 @@ impl Browser {
     pub(super) async fn sees(&self, text: &str) {
         let said = async || self.text().await.contains(text).then_some(());
         self.until(&format!("{text:?}"), said).await;
+    }
+
+    /// Waits until what a selector of CSS finds shows this.
+    pub(super) async fn shows(&self, selector: &str, texts: &[impl AsRef<str>]) {
+        let texts: Vec<_> = texts.iter().map(AsRef::as_ref).collect();
+        let shown = async || (self.texts(selector).await == texts).then_some(());
+        self.until(&format!("{selector} {texts:?}"), shown).await;
     }
 
     /// What the page shows.
@@ -379,4 +391,6 @@ fn is_passing(error: &CmdError) -> bool {
         || error.is_no_such_element()
         || error.is_element_not_interactable()
         || error.is_invalid_element_state()
+        || matches!(error, CmdError::Standard(error)
+            if error.error == ErrorStatus::ElementClickIntercepted)
 }

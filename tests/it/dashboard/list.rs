@@ -1,0 +1,118 @@
+//! The list of keys: search, filters, order, pages.
+
+use super::{create, start};
+
+const NAMES: &str = "td.name bdi";
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn keys_are_found_by_typing_and_the_focus_stays_where_it_is() {
+    let (sidecar, browser) = start().await;
+    for name in ["cms-backend-prod", "cms-backend-test", "website"] {
+        create(&sidecar, name, "read_only").await;
+    }
+    let (wanted, text) = create(&sidecar, "newsletter", "publisher").await;
+    browser.open("/keys").await;
+    browser.sees("4 keys").await;
+    // The page stays, so what is set on it does.
+    browser.run("window.stays = true").await;
+    browser.add("Search by name or id", "back").await;
+    browser.sees("2 keys match.").await;
+    browser.add("Search by name or id", "end-t").await;
+    browser.sees("1 key match").await;
+    assert_eq!(browser.texts(NAMES).await, ["cms-backend-test"]);
+    let focus =
+        "const at = document.activeElement; return [at.id, at.selectionStart, window.stays]";
+    assert_eq!(browser.run(focus).await, serde_json::json!(["q", 9, true]));
+    // The address is that of the list: it can be reloaded, and sent to others.
+    assert_eq!(browser.path().await, "/keys?q=backend-t");
+    browser.reload().await;
+    browser.sees("1 key match").await;
+    browser.press("Show all").await;
+    browser.sees("4 keys").await;
+
+    // A key's text finds it, and stays in no address.
+    browser.fill("Search by name or id", &text).await;
+    browser.sees("1 key match").await;
+    assert_eq!(browser.value("Search by name or id").await, wanted.id);
+    assert_eq!(browser.path().await, format!("/keys?q={}", wanted.id));
+    assert_eq!(browser.texts(NAMES).await, ["newsletter"]);
+    browser.fill("Search by name or id", "nothing like it").await;
+    browser.sees("0 keys match.").await;
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn keys_are_filtered_by_what_they_are_and_by_the_figures() {
+    let (sidecar, browser) = start().await;
+    let (_, used) = create(&sidecar, "a", "writer").await;
+    let (disabled, _) = create(&sidecar, "b", "writer").await;
+    create(&sidecar, "c", "super_admin").await;
+    sidecar.authorize(&used, "articles.create").await;
+    browser.open(&format!("/keys/{}", disabled.id)).await;
+    browser.press("Disable").await;
+    browser.sees("b is inactive").await;
+    for (label, option, names) in [
+        ("Status", "Active", vec!["a", "c"]),
+        ("Status", "Inactive", vec!["b"]),
+        ("Role", "Writer", vec!["a", "b"]),
+        ("Last used", "Never", vec!["b", "c"]),
+        ("Expiration", "Lifetime (no expiry)", vec!["a", "b", "c"]),
+    ] {
+        browser.open("/keys").await;
+        browser.select(label, option).await;
+        let count = match names.len() {
+            1 => "1 key match".to_owned(),
+            count => format!("{count} keys match"),
+        };
+        browser.sees(&count).await;
+        assert_eq!(browser.texts(NAMES).await, names, "{label}: {option}");
+    }
+    // What is counted is what the link shows.
+    for (figure, names) in [
+        ("2 Active", vec!["a", "c"]),
+        ("2 Never used", vec!["b", "c"]),
+        ("1 Super Admin keys", vec!["c"]),
+    ] {
+        browser.press(figure).await;
+        let current = format!(".figure[aria-current]");
+        browser.shows(&current, &[figure]).await;
+        assert_eq!(browser.texts(NAMES).await, names, "{figure}");
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn many_keys_have_pages_in_every_order() {
+    let (sidecar, browser) = start().await;
+    let mut names: Vec<_> = (0..60).map(|number| format!("key-{number:02}")).collect();
+    for name in &names {
+        create(&sidecar, name, "read_only").await;
+    }
+    browser.open("/keys").await;
+    browser.sees("60 keys").await;
+    browser.shows(NAMES, &names[..50]).await;
+    browser.press("Next").await;
+    browser.shows(NAMES, &names[50..]).await;
+    assert!(!browser.offers("Next").await);
+    browser.press("Previous").await;
+    browser.shows(NAMES, &names[..50]).await;
+    assert!(!browser.offers("Previous").await);
+    names.reverse();
+    for column in ["Name", "Created"] {
+        browser.open("/keys").await;
+        browser.press(column).await;
+        if column == "Created" {
+            browser.press(column).await;
+        }
+        browser.shows(NAMES, &names[..50]).await;
+        let sorted = "th[aria-sort=descending]";
+        assert_eq!(browser.texts(sorted).await, [column]);
+        browser.press("Next").await;
+        browser.shows(NAMES, &names[50..]).await;
+        assert_eq!(browser.texts(sorted).await, [column]);
+    }
+    sidecar.finish().await;
+}
