@@ -65,12 +65,6 @@ function live(form) {
   });
 }
 
-/** A key's whole text does not belong into an address: its id is enough. */
-function keepSecret(field) {
-  const found = /^\s*octv_([0-9A-Za-z]{10})_/.exec(field.value);
-  if (found) field.value = found[1];
-}
-
 /** Puts what happens now before the rows that are there. */
 async function follow(rows) {
   const address = new URL(rows.dataset.news, location.href);
@@ -107,10 +101,13 @@ document.addEventListener("change", ({ target }) => {
   if (submits) target.form.requestSubmit(target.form.querySelector(`button[name="${submits}"]`));
 });
 
-// Before the form's own listener: it is sent as the id that it was made.
-document.addEventListener("input", ({ target }) => {
-  if ("noSecret" in target.dataset) keepSecret(target);
-}, true);
+// A key's whole text does not belong into an address, pasted or typed: its id is enough.
+document.addEventListener("formdata", ({ target, formData }) => {
+  all("[data-no-secret]", target).forEach((field) => {
+    const found = /^\s*octv_([0-9A-Za-z]{10})_/.exec(field.value);
+    if (found) formData.set(field.name, found[1]);
+  });
+});
 
 // A form that is under way is not sent twice.
 document.addEventListener("submit", (event) => {
