@@ -38,9 +38,10 @@ async fn get(sidecar: &Sidecar, id: &str) -> ApiKey {
     sidecar.keys().await.get_api_key(request).await.unwrap().into_inner().api_key.unwrap()
 }
 
-/// All keys.
+/// All keys, by name.
 async fn keys(sidecar: &Sidecar) -> Vec<ApiKey> {
-    let request = ListApiKeysRequest { page_size: 1000, ..Default::default() };
+    let request =
+        ListApiKeysRequest { page_size: 1000, order_by: "name".into(), ..Default::default() };
     sidecar.keys().await.list_api_keys(request).await.unwrap().into_inner().api_keys
 }
 

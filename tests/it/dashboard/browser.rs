@@ -207,11 +207,13 @@ impl Browser {
             .await;
     }
 
-    /// Takes the choice `option` of a list.
+    /// Takes the choice `option` of a list, by typing it.
     pub(super) async fn select(&self, label: &str, option: &str) {
+        self.add(label, option).await;
         let path =
             format!("{}/option[normalize-space(.)={}]", labelled(label, FIELD), quoted(option));
-        self.use_one(option, &path, async |found| found.click().await).await;
+        let taken = self.client.find(Locator::XPath(&path)).await.unwrap();
+        assert!(taken.is_selected().await.unwrap(), "{option:?} of {label:?}");
     }
 
     /// What is in the field.
