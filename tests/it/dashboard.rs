@@ -1,13 +1,16 @@
 //! The dashboard in a real browser, and what it does as the APIs see it: what the users' guide says
 //! one does there, done by label and text as people do it.
 
+mod accessible;
 mod audit;
 mod browser;
 mod create;
 mod edit;
+mod keyboard;
 mod list;
 mod manage;
 mod many;
+mod no_scripts;
 mod roles;
 
 use octavia_authz::pb::v1::{
