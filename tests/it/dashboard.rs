@@ -12,6 +12,8 @@ mod manage;
 mod many;
 mod no_scripts;
 mod roles;
+mod scene;
+mod screenshots;
 
 use octavia_authz::pb::v1::{
     ApiKey, CreateApiKeyRequest, DecisionReason as Reason, GetApiKeyRequest, ListApiKeysRequest,

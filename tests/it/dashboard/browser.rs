@@ -328,6 +328,10 @@ impl Browser {
         self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature, still] })).await;
     }
 
+    pub(super) async fn hide_scrollbars(&self) {
+        self.cdp("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
+    }
+
     /// From the next page on, no script of a page runs.
     pub(super) async fn without_scripts(&self) {
         self.cdp("Emulation.setScriptExecutionDisabled", json!({ "value": true })).await;
