@@ -4,6 +4,7 @@
 use std::{env, fs, path::PathBuf};
 
 use octavia_authz::pb::v1::CreateApiKeyRequest;
+use serde_json::json;
 
 use super::{Browser, create, start};
 use crate::sidecar::Sidecar;
@@ -11,9 +12,13 @@ use crate::sidecar::Sidecar;
 const LOOKS: [(&str, u32, u32); 4] =
     [("light", 1280, 900), ("dark", 1280, 900), ("light", 360, 800), ("dark", 360, 800)];
 
-/// What is wrong with the page: what, where, why.
+/// The rules that look at colours. By all others, dark is as light.
+const OF_COLOURS: [&str; 2] = ["color-contrast", "link-in-text-block"];
+
+/// What is wrong with the page by these rules, or by all: what, where, why.
 const RUN: &str = "
-    return axe.run({ resultTypes: ['violations'] }).then(({ violations, passes }) => {
+    const [rules] = arguments, runOnly = rules && { type: 'rule', values: rules };
+    return axe.run({ resultTypes: ['violations'], runOnly }).then(({ violations, passes }) => {
         if (!passes.length) return ['axe looked at nothing'];
         const { scrollWidth, clientWidth } = document.documentElement;
         const found = violations.flatMap(({ id, nodes }) => nodes.map(
@@ -54,7 +59,9 @@ impl<'a> Auditor<'a> {
         self.browser.run(&self.axe).await;
         for (scheme, width, height) in LOOKS {
             self.browser.look(scheme, width, height).await;
-            let found: Vec<String> = serde_json::from_value(self.browser.run(RUN).await).unwrap();
+            let rules = json!((scheme == "dark").then_some(OF_COLOURS));
+            let found = self.browser.run_with(RUN, rules).await;
+            let found: Vec<String> = serde_json::from_value(found).unwrap();
             let page = format!("{state}, {scheme}, {width}");
             self.found.extend(found.into_iter().map(|found| format!("{page}: {found}")));
         }

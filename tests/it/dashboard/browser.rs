@@ -263,10 +263,8 @@ impl Browser {
 
     /// What the page shows.
     pub(super) async fn text(&self) -> String {
-        match self.client.find(Locator::Css("body")).await {
-            Ok(body) => body.text().await.unwrap_or_default(),
-            Err(_) => String::new(),
-        }
+        let text = self.client.execute("return document.body?.innerText", vec![]).await;
+        text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// What the row shows in which `name` stands.
@@ -294,6 +292,11 @@ impl Browser {
     /// What the function with this body gives.
     pub(super) async fn run(&self, script: &str) -> Value {
         self.client.execute(script, vec![]).await.unwrap()
+    }
+
+    /// The same, for this argument.
+    pub(super) async fn run_with(&self, script: &str, argument: Value) -> Value {
+        self.client.execute(script, vec![argument]).await.unwrap()
     }
 
     /// Presses keys, one after the other, wherever the focus is.
