@@ -3,28 +3,20 @@
 //! Whatever is looked for is waited for. A thing that is gone before it was used is looked for
 //! again; one that was used is not used again.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    os::unix::process::CommandExt as _,
-    process::{Child, Command, Stdio},
-    time::Instant,
-};
+mod driver;
+
+use std::time::Instant;
 
 use fantoccini::{
-    Client, ClientBuilder, Locator,
+    Client, Locator,
     actions::{InputSource as _, KeyAction, KeyActions},
     elements::Element,
     error::{CmdError, ErrorStatus},
     key::Key,
-    wd::WebDriverCompatibleCommand,
 };
-use http::Method;
-use hyper_util::client::legacy::connect::HttpConnector;
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use url::{ParseError, Url};
 
+use self::driver::{Cdp, Driver};
 use crate::sidecar::PATIENCE;
 
 /// A window of a browser of its own. Ends when dropped.
@@ -33,60 +25,6 @@ pub(super) struct Browser {
     /// Where the dashboard is.
     base: String,
     _driver: Driver,
-}
-
-/// A chromedriver, with the browser that it starts.
-///
-/// INVARIANT: both are of one process group, which is the driver's own and ends with it.
-struct Driver {
-    child: Child,
-    address: String,
-    profile: TempDir,
-}
-
-impl Driver {
-    fn start() -> Self {
-        let profile = TempDir::new().unwrap();
-        let mut child = Command::new("chromedriver")
-            .arg("--port=0")
-            // What the browser leaves lying about goes with its profile.
-            .env("TMPDIR", profile.path())
-            .env("HOME", profile.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-            .expect("chromedriver: see .ci/run");
-        let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said.find_map(|line| {
-            let (_, port) = line.split_once("started successfully on port ")?;
-            Some(port.trim_end_matches('.').to_owned())
-        });
-        let address = format!("http://localhost:{}", port.expect("chromedriver's port"));
-        Self { child, address, profile }
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
-        let _ = self.child.wait();
-    }
-}
-
-/// A command of the browser's own protocol.
-#[derive(Debug)]
-struct Cdp(Value);
-
-impl WebDriverCompatibleCommand for Cdp {
-    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
-        base.join(&format!("session/{}/goog/cdp/execute", session.unwrap()))
-    }
-
-    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.0.to_string()))
-    }
 }
 
 /// What is written, as an expression of XPath has it.
@@ -120,30 +58,7 @@ impl Browser {
     /// A new one, for the dashboard at `base`.
     pub(super) async fn start(base: &str) -> Self {
         let driver = Driver::start();
-        let profile = format!("--user-data-dir={}", driver.profile.path().display());
-        let args = [
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-breakpad",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--lang=en-US",
-            "--window-size=1280,900",
-            &profile,
-        ];
-        let capabilities = json!({
-            "goog:chromeOptions": { "args": args },
-            "timeouts": { "script": PATIENCE.as_millis() },
-        });
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities.as_object().unwrap().clone())
-            .connect(&driver.address)
-            .await
-            .unwrap();
+        let client = driver.client().await;
         Self { client, base: base.to_owned(), _driver: driver }
     }
 
@@ -176,15 +91,6 @@ impl Browser {
     /// Presses the button or link, or opens what is folded, with this text.
     pub(super) async fn press(&self, text: &str) {
         self.use_one(text, &pressed(text), async |found| found.click().await).await;
-    }
-
-    /// The same of the row in which `name` stands.
-    pub(super) async fn press_beside(&self, name: &str, text: &str) {
-        let (name, text_there) = (quoted(name), quoted(text));
-        let path = format!(
-            "//tr[.//*[normalize-space(.)={name}]]//*[self::a or self::button][normalize-space(.)={text_there}]"
-        );
-        self.use_one(text, &path, async |found| found.click().await).await;
     }
 
     /// Ticks or clears the box, or takes the choice, with this label.
