@@ -16,15 +16,15 @@ use fantoccini::{
 };
 use serde_json::{Value, json};
 
-use self::driver::{Cdp, Driver};
+use self::driver::{Cdp, Taken};
 use crate::sidecar::PATIENCE;
 
-/// A window of a browser of its own. Ends when dropped.
+/// A browser that nobody else uses.
 pub(super) struct Browser {
     client: Client,
     /// Where the dashboard is.
     base: String,
-    _driver: Driver,
+    _driver: Taken,
 }
 
 /// What is written, as an expression of XPath has it.
@@ -57,9 +57,27 @@ const FIELD: &str =
 impl Browser {
     /// A new one, for the dashboard at `base`.
     pub(super) async fn start(base: &str) -> Self {
-        let driver = Driver::start();
+        let mut driver = Taken::take();
         let client = driver.client().await;
-        Self { client, base: base.to_owned(), _driver: driver }
+        let browser = Self { client, base: base.to_owned(), _driver: driver };
+        browser.forget().await;
+        browser
+    }
+
+    /// As if it had not been used before.
+    async fn forget(&self) {
+        self.client.goto("about:blank").await.unwrap();
+        for (command, params) in [
+            ("Network.clearBrowserCookies", json!({})),
+            ("Browser.resetPermissions", json!({})),
+            ("Emulation.clearDeviceMetricsOverride", json!({})),
+            ("Emulation.setEmulatedMedia", json!({ "features": [] })),
+            ("Emulation.setScrollbarsHidden", json!({ "hidden": false })),
+            ("Emulation.setScriptExecutionDisabled", json!({ "value": false })),
+            ("Page.resetNavigationHistory", json!({})),
+        ] {
+            self.cdp(command, params).await;
+        }
     }
 
     /// Goes to an address of the dashboard.
