@@ -125,7 +125,7 @@ impl KeyView {
             grants: key.grants.len(),
             status: Status::of(key, now),
             created: Moment::new(key.created, now),
-            expires: key.expires.map(|at| Moment::new(at, now)),
+            expires: key.expires.map(|at| Moment::end(at, now)),
             expires_soon: key.expires.is_some_and(is_soon),
             last_used: LastUsed::of(keyring.usage(key).as_ref(), key, now),
             etag: key.etag(),

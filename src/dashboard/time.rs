@@ -31,6 +31,11 @@ impl Moment {
     pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
         Self { relative: relative(at, now), exact: exact(at), machine: at.to_string() }
     }
+
+    /// The end of something at `at`, seen from `now`.
+    pub(super) fn end(at: Timestamp, now: Timestamp) -> Self {
+        Self { exact: end(at), ..Self::new(at, now) }
+    }
 }
 
 /// The day of `at`, as a date field takes it.
@@ -41,6 +46,15 @@ pub(super) fn date(at: Timestamp) -> String {
 /// `24 Nov 2026, 03:05:06 UTC`.
 pub(super) fn exact(at: Timestamp) -> String {
     formatted(at, "%-d %b %Y, %H:%M:%S UTC")
+}
+
+/// An end, from which on something is not any more: `24 Nov 2026, 12:00:00 UTC`, or `through 24 Nov
+/// 2026, UTC` where that day was meant.
+pub(super) fn end(at: Timestamp) -> String {
+    if at.0.rem_euclid(DAY * 1_000) != 0 {
+        return exact(at);
+    }
+    formatted(Timestamp(at.0.saturating_sub(1)), "through %-d %b %Y, UTC")
 }
 
 /// `24 Nov`.
@@ -92,6 +106,8 @@ mod tests {
     #[test]
     fn the_exact_instant_is_in_utc_and_what_is_no_date_is_its_number() {
         assert_eq!(exact(Timestamp(0)), "1 Jan 1970, 00:00:00 UTC");
+        assert_eq!(end(Timestamp(0)), "through 31 Dec 1969, UTC");
+        assert_eq!(end(Timestamp(1)), "1 Jan 1970, 00:00:00 UTC");
         assert_eq!(date(Timestamp(1_800_000_000_000)), "2027-01-15");
         assert_eq!(exact(Timestamp(i64::MAX)), i64::MAX.to_string());
     }

@@ -59,10 +59,12 @@ function live(form) {
       if (error.name !== "AbortError") location.assign(address);
     }
   }
-  form.addEventListener("input", () => {
+  const soon = () => {
     clearTimeout(waiting);
     waiting = setTimeout(show, 150);
-  });
+  };
+  form.addEventListener("input", soon);
+  form.addEventListener("change", soon);
 }
 
 /** Puts what happens now before the rows that are there. */

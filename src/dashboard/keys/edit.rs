@@ -208,7 +208,7 @@ pub(in crate::dashboard) fn changes(
     after: &KeyRecord,
 ) -> Vec<(&'static str, String, String)> {
     let role = |key: &KeyRecord| roles::titles(policy, &key.service, &key.role).1;
-    let expires = |key: &KeyRecord| key.expires.map_or_else(|| "Lifetime".to_owned(), time::exact);
+    let expires = |key: &KeyRecord| key.expires.map_or_else(|| "Lifetime".to_owned(), time::end);
     let status = |key: &KeyRecord| if key.active { "Active" } else { "Inactive" }.to_owned();
     let labels = |key: &KeyRecord| {
         let labels = key.labels.iter().map(|(name, value)| format!("{name}={value}"));

@@ -108,7 +108,7 @@ async fn pages_on_which_a_key_is_made() {
     browser.fill("Labels", "").await;
     browser.choose("30 days from now").await;
     browser.press("Create API key").await;
-    browser.sees("name: Must not be empty.").await;
+    browser.sees("Name: Must not be empty.").await;
     auditor.look_at("new without a name").await;
     browser.fill("Name", "cms-backend-prod").await;
     browser.press("Create API key").await;

@@ -91,7 +91,7 @@ async fn a_form_with_errors_says_them_and_keeps_what_was_typed() {
     browser.fill("Labels", "env=production").await;
     browser.choose("30 days from now").await;
     browser.press("Create API key").await;
-    browser.sees("name: Must not be empty.").await;
+    browser.sees("Name: Must not be empty.").await;
     browser.fill("Name", "shop").await;
     browser.press("Create API key").await;
     text_shown(&browser).await;
