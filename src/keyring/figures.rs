@@ -104,8 +104,9 @@ fn count(
         if is_seen.matches(classes, id, card) {
             figures.total += 1;
             figures.unrestricted += u64::from(unrestricted.of(classes, card.class(), has_all));
+            // None of them asks for a class.
             for (matcher, figure) in &mut counters {
-                *figure(&mut figures) += u64::from(matcher.matches(classes, id, card));
+                *figure(&mut figures) += u64::from(matcher.matches_card(id, card));
             }
         }
         ControlFlow::Continue(())

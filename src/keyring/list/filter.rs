@@ -50,6 +50,13 @@ pub(in crate::keyring) struct Matcher<'a> {
     powers: &'a Powers,
     uses: &'a Uses<'a>,
     now: Timestamp,
+    // What most cards are turned away by, side by side.
+    active: Option<bool>,
+    expired: Option<bool>,
+    lifetime: Option<bool>,
+    never_used: Option<bool>,
+    expires_by: Option<Timestamp>,
+    unused_since: Option<Timestamp>,
     /// In small letters.
     name_part: Option<String>,
     search: Option<String>,
@@ -110,6 +117,16 @@ impl<'a> Matcher<'a> {
             powers,
             uses,
             now,
+            unused_since: filter
+                .unused_for
+                .map(|time| Timestamp(now.0.saturating_sub(millis(time)))),
+            expires_by: filter
+                .expires_within
+                .map(|time| Timestamp(now.0.saturating_add(millis(time)))),
+            active: filter.active,
+            expired: filter.expired,
+            lifetime: filter.lifetime,
+            never_used: filter.never_used,
             name_part: filter.name_contains.as_ref().map(|part| part.to_lowercase()),
             search: filter.search.as_ref().map(|part| part.to_lowercase()),
             labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
@@ -125,12 +142,16 @@ impl<'a> Matcher<'a> {
         id: KeyId,
         card: &Card,
     ) -> bool {
+        self.matches_class(classes, card.class()) && self.matches_card(id, card)
+    }
+
+    /// Whether the filter lets the key through, whatever its team, service and role.
+    pub(in crate::keyring) fn matches_card(&mut self, id: KeyId, card: &Card) -> bool {
         // What costs least first.
-        self.matches_class(classes, card.class())
-            && self.filter.active.is_none_or(|active| active == card.is_active())
+        self.active.is_none_or(|active| active == card.is_active())
             && self.matches_expiration(card.expires())
             && self.labels.iter().all(|label| card.has_label(*label))
-            && self.filter.unused_for.is_none_or(|time| self.is_unused(id, card, time))
+            && self.unused_since.is_none_or(|since| self.is_unused(id, card, since))
             && self.matches_use(id)
             && self.matches_text(id, card.name())
     }
@@ -143,25 +164,24 @@ impl<'a> Matcher<'a> {
     }
 
     fn matches_expiration(&self, expires: Option<Timestamp>) -> bool {
-        let filter = self.filter;
         let expired = expires.is_some_and(|expires| self.now >= expires);
-        let within = |time| expires.is_some_and(|expires| expires <= later(self.now, time));
-        filter.expired.is_none_or(|wanted| wanted == expired)
-            && filter.lifetime.is_none_or(|wanted| wanted == expires.is_none())
-            && filter.expires_within.is_none_or(|time| !expired && within(time))
+        let is_by = |end| expires.is_some_and(|expires| expires <= end);
+        self.expired.is_none_or(|wanted| wanted == expired)
+            && self.lifetime.is_none_or(|wanted| wanted == expires.is_none())
+            && self.expires_by.is_none_or(|end| !expired && is_by(end))
     }
 
-    fn is_unused(&self, id: KeyId, card: &Card, time: Duration) -> bool {
+    fn is_unused(&self, id: KeyId, card: &Card, since: Timestamp) -> bool {
         // Before use was tracked it may have been used, whatever is known of then.
         let known_since = card.came().max(self.uses.since);
         let last_used = (self.uses.last_used)(id);
         let idle_since = last_used.map_or(known_since, |used| used.max(known_since));
-        later(idle_since, time) <= self.now
+        idle_since <= since
     }
 
     fn matches_use(&self, id: KeyId) -> bool {
         let is_never_used = || (self.uses.last_used)(id).is_none();
-        self.filter.never_used.is_none_or(|wanted| wanted == is_never_used())
+        self.never_used.is_none_or(|wanted| wanted == is_never_used())
     }
 
     fn matches_text(&mut self, id: KeyId, name: &[u8]) -> bool {
@@ -189,7 +209,7 @@ impl<'a> Matcher<'a> {
     }
 }
 
-/// `time` after `at`, to the millisecond below.
-fn later(at: Timestamp, time: Duration) -> Timestamp {
-    Timestamp(at.0.saturating_add(i64::try_from(time.as_millis()).unwrap_or(i64::MAX)))
+/// To the millisecond below.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
