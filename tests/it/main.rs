@@ -21,6 +21,7 @@ mod backup;
 mod bad_input;
 mod command_line;
 mod damage;
+mod dashboard_security;
 mod durable;
 mod envoy;
 mod escalation;
