@@ -4,15 +4,17 @@
 //! Whatever test asks for a page, [`browser::Browser`] holds the answer to the headers that all
 //! must have, and the page to what a page of ours may consist of.
 
-mod browser;
+pub mod browser;
 mod credentials;
 mod ending;
 mod forms;
+mod giving;
 mod headers;
-mod html;
+pub mod html;
 mod no_session;
 mod origin;
 mod reflected;
+mod rights;
 mod sessions;
 mod sign_in;
 mod stored;
