@@ -4,6 +4,7 @@
 //! Whatever test asks for a page, [`browser::Browser`] holds the answer to the headers that all
 //! must have, and the page to what a page of ours may consist of.
 
+mod abuse;
 pub mod browser;
 mod credentials;
 mod ending;
