@@ -147,6 +147,10 @@ pub(super) async fn news(
         let text = "The page asks for something that there is not; reload it.";
         return Problem::new(StatusCode::BAD_REQUEST, "No such news", text).page(&visitor);
     };
+    // Nobody waits for what is not told to them.
+    if let Err(error) = app.auditor.require_reader(&visitor.caller) {
+        return Problem::from(error).page(&visitor);
+    }
     let (mut newest, mut stopping) = (app.auditor.watch(), app.stopping.clone());
     let something = async {
         tokio::select! {
