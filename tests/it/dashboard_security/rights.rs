@@ -1,6 +1,8 @@
 //! What a key may not do is on no page of its visitor's, is refused by hand, and in the words of gRPC;
 //! what it may do, it can. Who may do what is looked up in a table that knows nothing of the program.
 
+use std::time::{Duration, Instant};
+
 use octavia_authz::pb::v1::{
     ApiKey, CreateApiKeyRequest, KeyStatus, RevokeApiKeyRequest, RotateApiKeyRequest,
     UpdateApiKeyRequest,
@@ -160,6 +162,12 @@ async fn look_around(sidecar: &Sidecar, browser: &mut Browser, caller: &ApiKey) 
     assert_eq!(has("href", "/audit"), reads);
     for path in ["/audit", "/audit/news?after=0"] {
         assert_eq!(browser.get(path).status, if reads { 200 } else { 403 });
+    }
+    let asked = Instant::now();
+    if !reads {
+        // It does not take a place among those who wait.
+        assert_eq!(browser.get("/audit/news?after=1000000").status, 403);
+        assert!(asked.elapsed() < Duration::from_secs(5));
     }
     assert!(!browser.get("/audit").body.contains("/audit/verify"));
     let verify = browser.post("/audit/verify", &[("", ""); 0]);
