@@ -72,7 +72,7 @@ pub struct Dashboard {
 /// The dashboard, as handlers have it.
 type App = Arc<Dashboard>;
 
-/// The pages. Requests are expected to be of a bounded size, with the peer in their extensions.
+/// The pages, to be [`guarded`]. Requests are expected to be of a bounded size, with the peer in their extensions.
 pub fn router(dashboard: Dashboard) -> Router {
     Router::new()
         .route("/", get(async || Redirect::to("/keys")))
@@ -93,6 +93,11 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/assets/{version}/{name}", get(assets::serve))
         .fallback(async |visitor: Visitor| Problem::no_page().page(&visitor))
         .method_not_allowed_fallback(async |visitor: Visitor| Problem::no_page().page(&visitor))
-        .layer(middleware::from_fn(headers::guard))
         .with_state(Arc::new(dashboard))
+}
+
+/// `pages`, with what stands around them. It is the outermost: what answers in a page's stead has it,
+/// too, and nothing of a request of another site is read.
+pub fn guarded(pages: Router) -> Router {
+    pages.layer(middleware::from_fn(headers::guard))
 }

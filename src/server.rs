@@ -188,6 +188,7 @@ impl Server {
             stopping: stopping.subscribe(),
         };
         let router = body::read_whole(dashboard::router(dashboard), limits::MAX_ADMIN_MESSAGE);
+        let router = dashboard::guarded(router);
         let dashboard = bind("dashboard", &config.dashboard_listen, Protocol::Http, router)?;
 
         let summary = store.summary();

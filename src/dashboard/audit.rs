@@ -9,7 +9,7 @@ use askama::Template;
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderValue, StatusCode},
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
 };
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -26,6 +26,7 @@ use crate::{
     event::Filter,
     expiration::Expiration,
     store::Order,
+    token::id_in,
 };
 
 /// Events on a page.
@@ -94,6 +95,13 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
+    // A key's whole text does not belong into an address: its id finds it.
+    for name in ["key", "actor"] {
+        if let Ok(id) = id_in(query.get(name)) {
+            let path = format!("/audit?{}", query.with(name, id.as_str()));
+            return Redirect::to(&path).into_response();
+        }
+    }
     let (filter, errors) = filter(&query);
     // Before the page is read: what comes meanwhile is news.
     let newest = app.auditor.newest();
@@ -143,6 +151,10 @@ pub(super) async fn news(
         let text = "The page asks for something that there is not; reload it.";
         return Problem::new(StatusCode::BAD_REQUEST, "No such news", text).page(&visitor);
     };
+    // Nobody waits for what is not told to them.
+    if let Err(error) = app.auditor.require_reader(&visitor.caller) {
+        return Problem::from(error).page(&visitor);
+    }
     let (mut newest, mut stopping) = (app.auditor.watch(), app.stopping.clone());
     let something = async {
         tokio::select! {

@@ -195,6 +195,11 @@ pub(super) fn random() -> Result<String, NoRandomness> {
     Ok(name.iter().copied().map(char::from).collect())
 }
 
+/// Whether `text` is as long as what [`random`] gives: what is not is kept nowhere.
+pub(super) fn is_random(text: &str) -> bool {
+    text.len() == NAME_LEN
+}
+
 fn digest(name: &str) -> Digest {
     *blake3::hash(name.as_bytes()).as_bytes()
 }

@@ -5,4 +5,4 @@
 mod matrix;
 mod race;
 
-mod rights;
+pub mod rights;

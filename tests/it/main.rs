@@ -22,6 +22,7 @@ mod bad_input;
 mod command_line;
 mod damage;
 mod dashboard;
+mod dashboard_security;
 mod durable;
 mod envoy;
 mod escalation;

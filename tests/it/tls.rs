@@ -3,6 +3,7 @@
 
 mod authority;
 mod command_line;
+mod dashboard;
 mod distrust;
 mod handshake;
 mod ops;

@@ -154,6 +154,9 @@ pub(in crate::dashboard) async fn switch(
     };
     let patch = Patch { active: Some(active), ..Patch::default() };
     let etag = fields.get("etag").to_owned();
+    if etag.is_empty() {
+        return Problem::no_form().page(&visitor);
+    }
     match app.keyring.update(visitor.caller.clone(), &id, patch, etag, false).await {
         Ok(Updated { after, .. }) => {
             let now = if active { "active again" } else { "inactive: whoever uses it is refused" };

@@ -184,6 +184,9 @@ pub(in crate::dashboard) async fn create(
         return form(&app, &visitor, asked, errors);
     };
     let name = fields.get("form");
+    if !session::is_random(name) {
+        return Problem::no_form().page(&visitor);
+    }
     match visitor.send(name) {
         Sent::First => {}
         Sent::Doing => {

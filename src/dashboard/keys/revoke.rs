@@ -52,6 +52,9 @@ pub(in crate::dashboard) async fn revoke(
         return ask(&app, &visitor, &key, true);
     }
     let etag = fields.get("etag").to_owned();
+    if etag.is_empty() {
+        return Problem::no_form().page(&visitor);
+    }
     match app.keyring.revoke(visitor.caller.clone(), &id, etag, false).await {
         Ok(Revoked { key, .. }) => visitor.go(
             "/keys",
