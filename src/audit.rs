@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: whoever reads has the right `audit.read` at that moment; a key sees
 //! the events of its own team and service and no other, whatever it asks for. No
-//! call reads without bound. Called by `grpc`, on threads that may wait for a
+//! call reads without bound. Called by `grpc` and `dashboard`, on threads that may wait for a
 //! disk.
 
 mod page;

@@ -9,7 +9,7 @@ use askama::Template;
 use axum::{
     extract::{RawQuery, State},
     http::{HeaderValue, StatusCode},
-    response::{IntoResponse as _, Redirect, Response},
+    response::{IntoResponse as _, Response},
 };
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -26,7 +26,6 @@ use crate::{
     event::Filter,
     expiration::Expiration,
     store::Order,
-    token::id_in,
 };
 
 /// Events on a page.
@@ -95,13 +94,6 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
-    // A key's whole text does not belong into an address: its id finds it.
-    for name in ["key", "actor"] {
-        if let Ok(id) = id_in(query.get(name)) {
-            let path = format!("/audit?{}", query.with(name, id.as_str()));
-            return Redirect::to(&path).into_response();
-        }
-    }
     let (filter, errors) = filter(&query);
     // Before the page is read: what comes meanwhile is news.
     let newest = app.auditor.newest();
@@ -119,7 +111,7 @@ pub(super) async fn show(
         .then(|| format!("/audit?{}", query.without("live").with("page", &read.next)));
     page(&AuditPage {
         frame: visitor.frame(Section::Audit),
-        goes_on: older.clone().filter(|_| events.is_empty() && errors.is_empty()),
+        goes_on: older.clone().filter(|_| !live && events.is_empty() && errors.is_empty()),
         events,
         older,
         is_later: !token.is_empty(),

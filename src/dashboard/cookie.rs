@@ -51,5 +51,7 @@ fn name(head: &Parts) -> String {
 fn is_secure(head: &Parts) -> bool {
     let forwarded = head.headers.get("x-forwarded-proto");
     matches!(head.extensions.get::<Peer>(), Some(Peer::Tls(..)))
-        || forwarded.is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+        || forwarded
+            .and_then(|proto| proto.to_str().ok()?.split(',').next())
+            .is_some_and(|first| first.trim().eq_ignore_ascii_case("https"))
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::token::{KeyId, holds_secret, redacted};
+
 /// Names and values, in the order in which they came.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields(Vec<(String, String)>);
@@ -27,6 +29,19 @@ impl Fields {
     pub(super) fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(known, _)| known == name);
         named.map(|(_, value)| value.as_str())
+    }
+
+    /// The same with the id of a key wherever its whole text stands; `None`: none does. What is in an
+    /// address is kept and shown in many places.
+    pub(super) fn without_secrets(&self) -> Option<Self> {
+        let clean =
+            |value: &String| match value.find("octv_").and_then(|at| value.get(at + 5..at + 15)) {
+                Some(id) if holds_secret(value) && id.parse::<KeyId>().is_ok() => id.to_owned(),
+                _ => redacted(value).unwrap_or_else(|| value.clone()),
+            };
+        let clean: Vec<_> =
+            self.0.iter().map(|(name, value)| (name.clone(), clean(value))).collect();
+        (clean != self.0).then_some(Self(clean))
     }
 
     /// Whether `name` is among them.

@@ -53,7 +53,7 @@ impl Problem {
 
     /// The page for `visitor`.
     pub(super) fn page(self, visitor: &Visitor) -> Response {
-        self.within(visitor.frame(Section::None))
+        self.within(Frame::of(visitor, Section::None, None))
     }
 
     /// The page for nobody in particular.

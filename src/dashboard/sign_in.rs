@@ -23,7 +23,7 @@ use crate::{change::Refusal, grpc::Peer, keyring::Identity, store::CommitError};
 /// Larger than any credential.
 const MAX_BODY: usize = 16 << 10;
 /// Who gets in.
-const RIGHT: &str = "api_keys.read";
+pub(super) const RIGHT: &str = "api_keys.read";
 
 #[derive(Template)]
 #[template(path = "sign_in.html", config = "src/dashboard/askama.toml")]
@@ -51,7 +51,8 @@ pub(super) async fn show(
     }
     let why = match (fields.get("why"), fields.get("lost")) {
         ("ended", "yes") => "Your session had ended, so what you sent was not done.",
-        ("ended", _) => "Your session has ended: you did nothing for a while.",
+        ("ended", _) => "Your session has ended.",
+        ("may_not", _) => "Your key may not see API keys any more.",
         ("refused", "yes") => "Your key is not accepted any more, so what you sent was not done.",
         ("refused", _) => {
             "Your key is not accepted any more: it expired, was switched off, rotated or revoked."

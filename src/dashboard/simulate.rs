@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::{
     extract::{RawQuery, State},
-    response::{IntoResponse as _, Redirect, Response},
+    response::Response,
 };
 
 use super::{
@@ -18,7 +18,6 @@ use crate::{
     grpc::reason_name,
     policy::Attributes,
     record::KeyRecord,
-    token::id_in,
 };
 
 #[derive(Template)]
@@ -50,11 +49,6 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = Fields::parse(query.unwrap_or_default().as_bytes());
-    // A key's whole text does not belong into an address: its id finds it.
-    if let Ok(id) = id_in(query.get("key")) {
-        return Redirect::to(&format!("/simulate?{}", query.with("key", id.as_str())))
-            .into_response();
-    }
     let policy = app.keyring.policy();
     let mut shown = SimulatePage {
         frame: visitor.frame(Section::Simulate),

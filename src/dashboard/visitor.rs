@@ -1,7 +1,7 @@
 //! Who asks for a page, and what it may do.
 //!
 //! INVARIANT: what a visitor may do is found out anew for every request, from its credential as it
-//! stands in the store: a key that was revoked, switched off or rotated, or that has expired, ends its
+//! stands in the store: a key that was revoked or switched off, whose secret was rotated out, or that has expired, ends its
 //! session with the next request.
 
 use std::time::Instant;
@@ -17,11 +17,11 @@ use super::{App, Frame, Problem, Section, cookie, fields::Fields, frame::Notice,
 use crate::{
     change::Refusal,
     grpc::{Peer, request_id_of},
-    keyring::{Caller, Powers},
+    keyring::{Caller, KeyringError, NewKey, Powers},
     policy::Policy,
     record::KeyRecord,
     store::CommitError,
-    token::KeyId,
+    token::Token,
 };
 
 /// Somebody who is signed in.
@@ -81,9 +81,26 @@ impl Visitor {
         self.app.sessions.send(&self.session, name)
     }
 
-    /// The form `name` has made `key`, or nothing.
-    pub(super) fn sent(&self, name: &str, key: Option<KeyId>) {
-        self.app.sessions.done(&self.session, name, key);
+    /// Creates the key that the form `form` asks for, also when nobody waits for the answer any more:
+    /// so it is known what became of the form.
+    pub(super) async fn create(
+        &self,
+        form: &str,
+        new: NewKey,
+    ) -> Result<(KeyRecord, Token), KeyringError> {
+        let (app, caller) = (App::clone(&self.app), self.caller.clone());
+        let (session, form) = (self.session.clone(), form.to_owned());
+        let creating = tokio::spawn(async move {
+            let created = app.keyring.create(caller, new).await;
+            match &created {
+                Ok((key, _)) => app.sessions.done(&session, &form, Some(key.id)),
+                // It may have been made.
+                Err(KeyringError::Commit(CommitError::InDoubt)) => {}
+                Err(_) => app.sessions.done(&session, &form, None),
+            }
+            created
+        });
+        creating.await.map_err(|_| KeyringError::BrokenOff)?
     }
 }
 
@@ -99,6 +116,11 @@ impl FromRequestParts<App> for Visitor {
 
     async fn from_request_parts(head: &mut Parts, app: &App) -> Result<Self, Response> {
         let used = head.uri.path() != NEWS;
+        let query = Fields::parse(head.uri.query().unwrap_or_default().as_bytes());
+        if let Some(clean) = query.without_secrets() {
+            let path = format!("{}?{}", head.uri.path(), clean.with("", ""));
+            return Err(Redirect::to(&path).into_response());
+        }
         let Some(session) = cookie::session(head) else { return Err(sign_in_first(head, "")) };
         let Some(signed) = app.sessions.find(&session, Instant::now(), used) else {
             return Err(sign_in_first(head, "ended"));
@@ -106,6 +128,10 @@ impl FromRequestParts<App> for Visitor {
         let caller = caller(signed.identity, head);
         let form_token = signed.form_token;
         match app.keyring.authenticate(&caller) {
+            Ok(powers) if powers.require(super::sign_in::RIGHT).is_err() => {
+                app.sessions.close(&session);
+                Err(sign_in_first(head, "may_not"))
+            }
             Ok(powers) => Ok(Self { caller, powers, form_token, app: App::clone(app), session }),
             Err(CommitError::Refused(Refusal::Unauthenticated(_))) => {
                 app.sessions.close(&session);
@@ -143,8 +169,12 @@ fn sign_in_first(head: &Parts, why: &str) -> Response {
     let mut query = form_urlencoded::Serializer::new(String::new());
     // What was sent is not sent again.
     let path = head.uri.path_and_query().map_or("/keys", |path| path.as_str());
-    if head.method == Method::GET && path != "/keys" {
-        query.append_pair("next", path);
+    let next = match head.method {
+        Method::GET => path,
+        _ => page_of_form(head.uri.path()),
+    };
+    if next != "/keys" {
+        query.append_pair("next", next);
     }
     if !why.is_empty() {
         query.append_pair("why", why);
@@ -160,4 +190,13 @@ fn sign_in_first(head: &Parts, why: &str) -> Response {
     }
     answer.headers_mut().insert(header::CACHE_CONTROL, super::assets::NO_STORE);
     answer
+}
+
+/// The page on which the form stands that is sent to `path`.
+fn page_of_form(path: &str) -> &str {
+    match path {
+        "/sign-out" | "/keys/bulk" => "/keys",
+        "/audit/verify" => "/audit",
+        path => path.strip_suffix("/status").unwrap_or(path),
+    }
 }

@@ -26,10 +26,6 @@ pub struct Figures {
     pub total: u64,
     /// Switched on, and not expired.
     pub active: u64,
-    /// Switched off.
-    pub inactive: u64,
-    /// Expired.
-    pub expired: u64,
     /// Not expired, but within [`EXPIRING_WITHIN`].
     pub expiring: u64,
     /// No last use is known.
@@ -46,12 +42,10 @@ pub struct Figures {
 /// A figure's filter, and its place.
 type Figure = (Filter, fn(&mut Figures) -> &mut u64);
 
-fn filtered() -> [Figure; 7] {
+fn filtered() -> [Figure; 5] {
     let all = Filter::default;
     [
         (Filter { active: Some(true), expired: Some(false), ..all() }, |of| &mut of.active),
-        (Filter { active: Some(false), ..all() }, |of| &mut of.inactive),
-        (Filter { expired: Some(true), ..all() }, |of| &mut of.expired),
         (Filter { expires_within: Some(EXPIRING_WITHIN), ..all() }, |of| &mut of.expiring),
         (Filter { never_used: Some(true), ..all() }, |of| &mut of.never_used),
         (Filter { unused_for: Some(IDLE_FOR), ..all() }, |of| &mut of.idle),
@@ -166,8 +160,6 @@ mod tests {
         let everything = Figures {
             total: 360,
             active: 192,
-            inactive: 120,
-            expired: 72,
             expiring: 144,
             never_used: 90,
             idle: 90,
@@ -177,8 +169,6 @@ mod tests {
         let of_web = Figures {
             total: 240,
             active: 96,
-            inactive: 120,
-            expired: 48,
             expiring: 96,
             never_used: 60,
             idle: 60,

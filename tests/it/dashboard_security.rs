@@ -30,9 +30,8 @@ type Form = Vec<(&'static str, String)>;
 
 /// Every page, of the key `id`.
 fn pages(id: &str) -> Vec<String> {
-    let mut pages: Vec<String> = ["/", "/keys", "/keys/new", "/roles", "/audit", "/simulate"]
-        .map(str::to_owned)
-        .into();
+    let mut pages: Vec<String> =
+        ["/", "/keys", "/keys/new", "/roles", "/audit", "/simulate"].map(str::to_owned).into();
     pages.push("/audit/news?after=0".to_owned());
     pages.push(format!("/simulate?key={id}&action=articles.read"));
     pages.extend(["", "/rotate", "/revoke"].map(|rest| format!("/keys/{id}{rest}")));

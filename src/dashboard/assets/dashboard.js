@@ -106,7 +106,7 @@ document.addEventListener("change", ({ target }) => {
 // A key's whole text does not belong into an address, pasted or typed: its id is enough.
 document.addEventListener("formdata", ({ target, formData }) => {
   all("[data-no-secret]", target).forEach((field) => {
-    const found = /^\s*octv_([0-9A-Za-z]{10})_/.exec(field.value);
+    const found = /octv_([0-9A-Za-z]{10})_/.exec(field.value);
     if (found) formData.set(field.name, found[1]);
   });
 });

@@ -2,6 +2,8 @@
 //!
 //! INVARIANT: what is done is what was shown: a key that has changed meanwhile is left alone.
 
+use std::collections::HashSet;
+
 use askama::Template;
 use axum::{extract::State, response::Response};
 use tokio::task::JoinSet;
@@ -11,6 +13,7 @@ use crate::{
     change::Refusal,
     dashboard::{
         App, Frame, Posted, Problem, Section,
+        fields::Fields,
         problem::{in_words, page},
     },
     keyring::{Caller, Keyring, KeyringError, Patch},
@@ -32,6 +35,8 @@ struct BulkPage {
     cannot: Vec<(String, String)>,
     /// How many was mistyped.
     mistyped: bool,
+    /// The query of the list that they were selected in.
+    back: String,
 }
 
 /// What is done to each.
@@ -65,6 +70,15 @@ impl Action {
             Self::Enable => "Enable",
             Self::Disable => "Disable",
             Self::Revoke => "Revoke",
+        }
+    }
+
+    /// Whether nothing would change.
+    fn is_done(self, key: &KeyRecord) -> bool {
+        match self {
+            Self::Enable => key.active,
+            Self::Disable => !key.active,
+            Self::Revoke => false,
         }
     }
 
@@ -106,7 +120,7 @@ pub(in crate::dashboard) async fn change(
         return Problem::no_form().page(&visitor);
     };
     // `id` of the list, `id:etag` of what was shown.
-    let keys: Vec<_> =
+    let mut keys: Vec<_> =
         fields.all("key").map(|key| key.split_once(':').unwrap_or((key, ""))).collect();
     if keys.is_empty() {
         let text = "Select keys in the list first, and then what to do with them.";
@@ -117,6 +131,8 @@ pub(in crate::dashboard) async fn change(
         )
         .page(&visitor);
     }
+    let mut seen = HashSet::new();
+    keys.retain(|(id, _)| seen.insert(*id));
     if keys.len() > MAX_KEYS {
         return Problem::no_form().page(&visitor);
     }
@@ -143,11 +159,23 @@ pub(in crate::dashboard) async fn change(
     let (mut can, mut cannot) = (Vec::new(), Vec::new());
     for (_, id, changed) in changed {
         match changed {
+            Ok(key) if !done && action.is_done(&key) => {
+                cannot.push((id, format!("{} is {} already.", key.name, action.past())));
+            }
             Ok(key) => can.push(KeyView::new(&key, &app.keyring, &policy, now)),
             Err(error) => cannot.push((id, why(&error))),
         }
     }
-    page(&BulkPage { frame: visitor.frame(Section::Keys), action, done, can, cannot, mistyped })
+    let back = Fields::parse(fields.get("back").as_bytes()).with("page", "");
+    page(&BulkPage {
+        frame: visitor.frame(Section::Keys),
+        action,
+        done,
+        can,
+        cannot,
+        mistyped,
+        back,
+    })
 }
 
 fn why(error: &KeyringError) -> String {

@@ -12,7 +12,7 @@ use super::{
     KeyView,
     expires::ExpirationChoice,
     key::{self, EditForm},
-    new::{Errors, More},
+    new::{Errors, More, grants},
 };
 use crate::{
     change::Refusal,
@@ -42,6 +42,8 @@ struct ReviewPage {
     /// Allowed before and after, on another condition: the action, and both.
     moved: Vec<(ActionView, String, String)>,
     form: EditForm,
+    /// The end date that the form offered.
+    offered: String,
 }
 
 impl EditForm {
@@ -50,9 +52,10 @@ impl EditForm {
             etag: fields.get("etag").to_owned(),
             name: fields.get("name").to_owned(),
             role: fields.get("role").to_owned(),
-            grants: fields.all("grant").map(str::to_owned).collect(),
-            expires: ExpirationChoice::read(fields, true),
+            grants: grants(fields),
+            expires: ExpirationChoice::read(fields, Some(fields.get("offered").to_owned())),
             more: More::read(fields),
+            shows_all: fields.has("shows_all"),
         }
     }
 
@@ -61,25 +64,30 @@ impl EditForm {
         let mut errors = Errors::default();
         let expires = self.expires.expiration();
         let expires = expires.inspect_err(|error| errors.add("expiration", error));
-        let labels = self.more.labels().inspect_err(|error| errors.add("labels", error));
+        // As the form showed it: what nobody touched stays, to the last space.
+        let shown = Self::of(key);
+        let other = |text: &String, shown: &String| (text != shown.trim()).then(|| text.clone());
+        let labels = other(&self.more.labels, &shown.more.labels);
+        let labels = labels.map(|_| self.more.labels()).transpose();
+        let labels = labels.inspect_err(|error| errors.add("labels", error));
         let (Ok(expires), Ok(labels)) = (expires, labels) else { return Err(errors) };
-        let other = |text: &String, now: &String| (text != now).then(|| text.clone());
-        // A role that takes none loses those of the role before.
+        // The policy may not have the key's role any more: then none is ticked, and it stays.
+        let role = if self.role.is_empty() { &key.role } else { &self.role };
         let service = policy.service(&key.service);
-        let role = service.and_then(|service| service.role(&self.role));
-        let takes = role.is_some_and(|role| !role.grantable().is_empty());
+        let known = service.and_then(|service| service.role(role));
+        // A role that takes none loses those of the role before.
+        let takes = known.is_some_and(|role| !role.grantable().is_empty());
         let mut grants = if takes { self.grants.clone() } else { Vec::new() };
         grants.sort();
-        let unknown_role = self.role == key.role && role.is_none();
         Ok(Patch {
-            name: other(&self.name, &key.name),
-            role: other(&self.role, &key.role),
-            grants: (grants != key.grants && !unknown_role).then_some(grants),
+            name: other(&self.name, &shown.name),
+            role: (*role != key.role).then(|| role.clone()),
+            grants: (grants != key.grants && known.is_some()).then_some(grants),
             expires,
             active: None,
-            subject: other(&self.more.subject, &key.subject),
-            description: other(&self.more.description, &key.description),
-            labels: (labels != key.labels).then_some(labels),
+            subject: other(&self.more.subject, &shown.more.subject),
+            description: other(&self.more.description, &shown.more.description),
+            labels,
         })
     }
 }
@@ -112,7 +120,8 @@ pub(in crate::dashboard) async fn save(
     if is_same && form.etag == before.etag() {
         return visitor.go(&path, Notice::from("Nothing was changed: everything is as it was."));
     }
-    let asks = (patch.role.is_some() || patch.grants.is_some()) && !fields.has("reviewed");
+    let shows = patch.role.is_some() || patch.grants.is_some() || form.shows_all;
+    let asks = shows && !fields.has("reviewed");
     let etag = form.etag.clone();
     let updated = app.keyring.update(visitor.caller.clone(), &id, patch, etag, asks).await;
     match updated {
@@ -132,11 +141,17 @@ pub(in crate::dashboard) async fn save(
                 // What was typed stays; sent again it is based on the key as it is now.
                 let mut errors = Errors::default();
                 errors.add("key", &in_words(refusal));
-                let form = EditForm { etag: before.etag(), ..form };
+                // Its other fields may have been changed meanwhile: all is shown before it is saved.
+                let form = EditForm { etag: before.etag(), shows_all: true, ..form };
                 let answer = key::with_form(&app, &visitor, &before, form, errors).await;
                 return (StatusCode::CONFLICT, answer).into_response();
             }
-            Problem::from(error).page(&visitor)
+            // What was typed is not lost.
+            let problem = Problem::from(error);
+            let mut errors = Errors::default();
+            errors.add("", &problem.text);
+            let answer = key::with_form(&app, &visitor, &before, form, errors).await;
+            (problem.status, answer).into_response()
         }
     }
 }
@@ -200,6 +215,7 @@ fn review(app: &App, visitor: &Visitor, updated: &Updated, form: EditForm) -> Re
         gained,
         lost,
         moved,
+        offered: form.expires.keeps.clone().unwrap_or_default(),
         form,
     })
 }

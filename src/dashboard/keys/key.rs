@@ -10,7 +10,7 @@ use axum::{
 use super::{
     KeyView, LastUsed,
     chart::Chart,
-    expires::ExpirationChoice,
+    expires::{ExpirationChoice, Limit},
     new::{Errors, More},
 };
 use crate::{
@@ -51,6 +51,7 @@ struct KeyPage {
     form: EditForm,
     more: More,
     expires: ExpirationChoice,
+    limit: Limit,
     errors: Errors,
     roles: Vec<RoleView>,
     today: String,
@@ -59,6 +60,8 @@ struct KeyPage {
     updates: bool,
     rotates: bool,
     revokes: bool,
+    /// It is the key that the visitor is signed in with.
+    own: bool,
     /// Why the visitor may change nothing, where that is so.
     why_not: String,
 }
@@ -87,6 +90,8 @@ pub(in crate::dashboard) struct EditForm {
     pub(in crate::dashboard) grants: Vec<String>,
     pub(in crate::dashboard) expires: ExpirationChoice,
     pub(in crate::dashboard) more: More,
+    /// It was based on a key that is another now: all that it changes is shown before it is saved.
+    pub(in crate::dashboard) shows_all: bool,
 }
 
 impl EditForm {
@@ -104,6 +109,7 @@ impl EditForm {
                 subject: key.subject.clone(),
                 labels: labels.collect(),
             },
+            shows_all: false,
         }
     }
 }
@@ -175,6 +181,8 @@ pub(super) async fn with_form(
         roles: service.map(|service| roles::of(service, &visitor.powers)).unwrap_or_default(),
         more: form.more.clone(),
         expires: form.expires.clone(),
+        limit: Limit::of(visitor, now),
+        own: visitor.is(key),
         form,
         errors,
         today: crate::dashboard::time::date(now),

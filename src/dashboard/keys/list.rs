@@ -8,11 +8,10 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 
-use super::KeyView;
+use super::{KeyView, new::Errors};
 use crate::{
     dashboard::{App, Frame, Problem, Section, Visitor, fields::Fields, problem::page},
     keyring::{By, EXPIRING_WITHIN, Figures, Filter, IDLE_FOR, Order, PageRequest},
-    token::id_in,
 };
 
 const DAY: u64 = 24 * 60 * 60;
@@ -92,6 +91,11 @@ impl Query {
 
     fn is(&self, name: &str, value: &str) -> bool {
         self.fields.get(name) == value
+    }
+
+    /// For pages that lead back to the list.
+    fn back(&self) -> String {
+        self.fields.with("page", "")
     }
 
     fn get(&self, name: &str) -> &str {
@@ -194,10 +198,6 @@ pub(in crate::dashboard) async fn show(
     RawQuery(query): RawQuery,
 ) -> Response {
     let fields = Fields::parse(query.unwrap_or_default().as_bytes());
-    // A key's whole text does not belong into an address: its id finds it.
-    if let Ok(id) = id_in(fields.get("q")) {
-        return Redirect::to(&format!("/keys?{}", fields.with("q", id.as_str()))).into_response();
-    }
     let query = Query::new(fields);
     let request = PageRequest {
         size: PAGE,
@@ -207,6 +207,11 @@ pub(in crate::dashboard) async fn show(
     };
     let page_of_keys = match app.keyring.list(visitor.caller.clone(), request).await {
         Ok(page) => page,
+        // A page that was kept for long.
+        Err(error) if Errors::of(&error).is_some() && query.fields.has("page") => {
+            return Redirect::to(&format!("/keys?{}", query.fields.with("page", "")))
+                .into_response();
+        }
         Err(error) => return Problem::from(error).page(&visitor),
     };
     let figures = match app.keyring.figures(visitor.caller.clone()).await {

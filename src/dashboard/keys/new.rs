@@ -10,7 +10,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{KeyView, expires::ExpirationChoice, secret};
+use super::{
+    KeyView,
+    expires::{ExpirationChoice, Limit},
+    secret,
+};
 use crate::{
     change::{FieldViolation, Refusal},
     dashboard::{
@@ -37,6 +41,7 @@ struct NewPage {
     entered: Entered,
     more: More,
     expires: ExpirationChoice,
+    limit: Limit,
     /// The day before which an end date makes no sense.
     today: String,
     /// The visitor chooses a team.
@@ -119,9 +124,15 @@ impl Entered {
             service: fields.get("service").to_owned(),
             role: fields.get("role").to_owned(),
             team: fields.get("team").to_owned(),
-            grants: fields.all("grant").map(str::to_owned).collect(),
+            grants: grants(fields),
         }
     }
+}
+
+/// Those that are ticked below the role that is chosen.
+pub(in crate::dashboard) fn grants(fields: &Fields) -> Vec<String> {
+    let name = format!("grant.{}", fields.get("role"));
+    fields.all(&name).map(str::to_owned).collect()
 }
 
 impl Asked {
@@ -159,7 +170,7 @@ pub(in crate::dashboard) async fn show(State(app): State<App>, visitor: Visitor)
         return Problem::from(refusal).page(&visitor);
     }
     let (none, errors) = (Fields::default(), Errors::default());
-    let asked = Asked::read(&none, ExpirationChoice::first());
+    let asked = Asked::read(&none, ExpirationChoice::first(&Limit::of(&visitor, app.clock.now())));
     form(&app, &visitor, asked, errors)
 }
 
@@ -171,7 +182,7 @@ pub(in crate::dashboard) async fn create(
     if let Err(refusal) = visitor.powers.require("api_keys.create") {
         return Problem::from(refusal).page(&visitor);
     }
-    let asked = Asked::read(&fields, ExpirationChoice::read(&fields, false));
+    let asked = Asked::read(&fields, ExpirationChoice::read(&fields, None));
     let mut errors = Errors::default();
     // Another service has other roles: the form is shown again, with those.
     if fields.has("choose") {
@@ -193,7 +204,8 @@ pub(in crate::dashboard) async fn create(
             return Problem::new(
                 StatusCode::CONFLICT,
                 "The form was sent twice",
-                "The key is being created. Look for it in the list of keys.",
+                "The key is being created, or was. Look for it in the list; if you do not have its text, \
+                 rotate it.",
             )
             .page(&visitor);
         }
@@ -224,9 +236,7 @@ pub(in crate::dashboard) async fn create(
         description: more.description.clone(),
         labels,
     };
-    let created = app.keyring.create(visitor.caller.clone(), new).await;
-    visitor.sent(name, created.as_ref().ok().map(|(key, _)| key.id));
-    match created {
+    match visitor.create(name, new).await {
         Ok((key, token)) => {
             let (policy, now) = (app.keyring.policy(), app.clock.now());
             let view = KeyView::new(&key, &app.keyring, &policy, now);
@@ -234,7 +244,12 @@ pub(in crate::dashboard) async fn create(
         }
         Err(error) => match Errors::of(&error) {
             Some(errors) => form(&app, &visitor, asked, errors),
-            None => Problem::from(error).page(&visitor),
+            // What was typed is not lost.
+            None => {
+                let problem = Problem::from(error);
+                errors.add("", &problem.text);
+                (problem.status, form(&app, &visitor, asked, errors)).into_response()
+            }
         },
     }
 }
@@ -271,6 +286,7 @@ fn form(app: &App, visitor: &Visitor, asked: Asked, errors: Errors) -> Response 
         entered,
         more,
         expires,
+        limit: Limit::of(visitor, app.clock.now()),
         today: crate::dashboard::time::date(app.clock.now()),
         any_team: visitor.is_operator(),
     });

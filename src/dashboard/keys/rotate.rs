@@ -32,6 +32,8 @@ struct RotatePage {
     overlaps: &'static [(&'static str, &'static str, u64)],
     /// The key has two secrets, of which the older one ends.
     older_ends: bool,
+    /// It is the key that the visitor is signed in with.
+    own: bool,
 }
 
 pub(in crate::dashboard) async fn show(
@@ -54,6 +56,7 @@ pub(in crate::dashboard) async fn show(
     page(&RotatePage {
         frame: visitor.frame(Section::Keys),
         older_ends: key.secrets.iter().filter(|secret| secret.is_live(now)).count() > 1,
+        own: visitor.is(&key),
         key: KeyView::new(&key, &app.keyring, &policy, now),
         overlaps: &OVERLAPS,
     })
