@@ -84,8 +84,17 @@ fn edit(key: &ApiKey) -> Form {
         ("subject", key.subject.clone()),
         ("reviewed", "yes".to_owned()),
     ];
-    form.extend(key.grants.iter().map(|grant| ("grant", grant.clone())));
+    form.extend(key.grants.iter().map(|grant| (grant_field(&key.role), grant.clone())));
     form
+}
+
+/// The name of the boxes below a role.
+fn grant_field(role: &str) -> &'static str {
+    match role {
+        "admin" => "grant.admin",
+        // None is to take any.
+        _ => "grant.",
+    }
 }
 
 /// All keys, and the number of the last change: refusals that are recorded are changes, too.

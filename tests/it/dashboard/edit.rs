@@ -162,6 +162,10 @@ async fn a_key_that_was_changed_meanwhile_is_not_overwritten() {
     // What was typed is still there.
     assert_eq!(browser.value("Description").await, "typed");
     browser.press("Save").await;
+    // Nothing that others have changed is overwritten without a look.
+    browser.heading("Review the changes").await;
+    browser.sees("market").await;
+    browser.press("Save these changes").await;
     browser.sees("Saved: ").await;
     assert_eq!(get(&sidecar, &key.id).await.description, "typed");
     sidecar.finish().await;

@@ -86,7 +86,7 @@ async fn a_key_whose_text_was_put_into_an_address_is_not_repeated() {
         (format!("/audit?key={typed}"), format!("/audit?key={}", key.id)),
         (
             format!("/audit?actor={typed}&kind=create"),
-            format!("/audit?kind=create&actor={}", key.id),
+            format!("/audit?actor={}&kind=create", key.id),
         ),
     ];
     for (path, by_id) in by_id {

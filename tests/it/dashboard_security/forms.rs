@@ -146,7 +146,7 @@ async fn a_form_of_no_sense_is_refused_and_the_sidecar_goes_on() {
     let grants = format!(
         "{token}&name=x&role=admin&expires=30d&form={}{}",
         "x".repeat(43),
-        "&grant=billing.read".repeat(9_000)
+        "&grant.admin=billing.read".repeat(9_000)
     );
     let labels = format!(
         "{token}&name=x&role=writer&expires=30d&form={}&labels={}",

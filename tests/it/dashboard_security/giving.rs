@@ -56,7 +56,7 @@ fn form_of(key: &ApiKey, number: usize) -> Form {
         ("expires", "lifetime".to_owned()),
         ("form", format!("{number:043}")),
     ];
-    form.extend(key.grants.iter().map(|grant| ("grant", grant.clone())));
+    form.extend(key.grants.iter().map(|grant| (super::grant_field(&key.role), grant.clone())));
     form
 }
 

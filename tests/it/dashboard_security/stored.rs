@@ -166,13 +166,13 @@ async fn forms_with(
     pages.insert("new, no service".to_owned(), browser.post("/keys/new", &new(text)));
     let mut wrong = new("ai-cms");
     wrong.retain(|(name, _)| !["expires", "labels", "date"].contains(name));
-    wrong.extend([("expires", "lifetime"), ("grant", text), ("team", text)]);
+    wrong.extend([("expires", "lifetime"), ("grant.admin", text), ("team", text)]);
     wrong.extend([("form", "0000000000000000000000000000000000000000000")]);
     pages.insert("new, refused".to_owned(), browser.post("/keys/new", &wrong));
     wrong.retain(|(name, _)| !["role", "team"].contains(name));
     wrong.push(("role", "admin"));
     pages.insert("new, no grant".to_owned(), browser.post("/keys/new", &wrong));
-    wrong.retain(|(name, _)| !["role", "grant"].contains(name));
+    wrong.retain(|(name, _)| !["role", "grant.admin"].contains(name));
     wrong.push(("role", "writer"));
     pages.insert("new, done".to_owned(), browser.post("/keys/new", &wrong));
     let wrong = [("etag", etag.as_str()), ("name", text), ("role", text), ("expires", text)];
