@@ -36,7 +36,8 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 /// Reads the log for pages.
 ///
-/// INVARIANT: one at a time, so that visitors cannot take the processors from the workers.
+/// INVARIANT: one page at a time, and beside it one verification, which takes a thread of its own for
+/// as long as it lasts: visitors cannot take more of the processors from the workers.
 #[derive(Debug)]
 pub struct Reading {
     turn: Arc<Semaphore>,
