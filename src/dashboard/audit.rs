@@ -53,7 +53,8 @@ impl Default for Reading {
 /// A page of events.
 pub(super) struct EventPage {
     pub(super) events: Vec<EventView>,
-    next: String,
+    /// Where it goes on; empty: it does not.
+    pub(super) next: String,
 }
 
 #[derive(Template)]
