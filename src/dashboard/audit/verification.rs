@@ -105,7 +105,7 @@ fn failed(error: &(dyn Error + 'static), text: &str) -> String {
 }
 
 fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let each = std::iter::successors(Some(error), |error| error.source());
+    let each = std::iter::successors(Some(error), |error| (*error).source());
     each.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
