@@ -36,7 +36,8 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 
 /// Reads the log for pages.
 ///
-/// INVARIANT: one at a time, so that visitors cannot take the processors from the workers.
+/// INVARIANT: one page at a time, and beside it one verification, which takes a thread of its own for
+/// as long as it lasts: visitors cannot take more of the processors from the workers.
 #[derive(Debug)]
 pub struct Reading {
     turn: Arc<Semaphore>,
@@ -52,7 +53,8 @@ impl Default for Reading {
 /// A page of events.
 pub(super) struct EventPage {
     pub(super) events: Vec<EventView>,
-    next: String,
+    /// Where it goes on; empty: it does not.
+    pub(super) next: String,
 }
 
 #[derive(Template)]
@@ -66,6 +68,8 @@ struct AuditPage {
     goes_on: Option<String>,
     /// It is not the first page.
     is_later: bool,
+    /// Where the page asks for itself: see `Visitor`.
+    again: String,
     query: Fields,
     errors: Vec<String>,
     kinds: &'static [(&'static str, &'static str)],
@@ -93,7 +97,8 @@ pub(super) async fn show(
     visitor: Visitor,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let query = Fields::parse(query.unwrap_or_default().as_bytes());
+    // A link is followed by the visitor, whoever asked for its page.
+    let query = Fields::parse(query.unwrap_or_default().as_bytes()).without("again");
     let (filter, errors) = filter(&query);
     // Before the page is read: what comes meanwhile is news.
     let newest = app.auditor.newest();
@@ -111,7 +116,10 @@ pub(super) async fn show(
         .then(|| format!("/audit?{}", query.without("live").with("page", &read.next)));
     page(&AuditPage {
         frame: visitor.frame(Section::Audit),
-        goes_on: older.clone().filter(|_| !live && events.is_empty() && errors.is_empty()),
+        goes_on: older
+            .as_ref()
+            .filter(|_| !live && events.is_empty() && errors.is_empty())
+            .map(|link| format!("{link}&again=1")),
         events,
         older,
         is_later: !token.is_empty(),
@@ -123,6 +131,7 @@ pub(super) async fn show(
             "/audit?{}",
             query.without("page").with("live", if live { "" } else { "on" })
         ),
+        again: format!("/audit?{}", query.with("again", "1")),
         newest_query: query.with("page", ""),
         check: visitor.is_operator().then(|| app.reading.verifications.view(app.clock.now())),
         query,

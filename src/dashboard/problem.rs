@@ -105,7 +105,26 @@ impl From<CommitError> for Problem {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Refused(refusal) => refusal.into(),
-            other => Self::unavailable(&other),
+            CommitError::Read(error) => Self::unavailable(&error),
+            // Not `SERVICE_UNAVAILABLE`, which invites to repeat it.
+            CommitError::InDoubt => Self::failed(
+                &error,
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "Not known whether it was done",
+                "Whether it was done is not known: look at the key again before you repeat it.",
+            ),
+            CommitError::NotWritten(_) => Self::failed(
+                &error,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Nothing was done",
+                "Nothing was done: the journal could not be written. Is the disk full?",
+            ),
+            CommitError::Closed => Self::failed(
+                &error,
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The sidecar stops",
+                "Nothing was done: the sidecar stops. Do it again when it has started.",
+            ),
         }
     }
 }
@@ -127,10 +146,20 @@ impl From<Refusal> for Problem {
 impl Problem {
     /// Something failed that is not the visitor's fault.
     pub(super) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
-        tracing::error!(error, "a page of the dashboard could not be answered");
         let text = "The sidecar could not answer, and says why in its log. Nothing that was \
                     confirmed is lost; try again in a moment.";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Not available now", text)
+        Self::failed(error, StatusCode::SERVICE_UNAVAILABLE, "Not available now", text)
+    }
+
+    /// The same, where more can be said. The details are for the log.
+    fn failed(
+        error: &(dyn std::error::Error + 'static),
+        status: StatusCode,
+        title: &'static str,
+        text: &str,
+    ) -> Self {
+        tracing::error!(error, "a page of the dashboard could not be answered");
+        Self::new(status, title, text)
     }
 }
 
@@ -162,4 +191,25 @@ pub(super) fn sentence(text: &str) -> String {
     let first = characters.next().map(char::to_uppercase).into_iter().flatten();
     let text: String = first.chain(characters).collect();
     if text.ends_with('.') { text } else { text + "." }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_failed_says_whether_it_was_done() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for (error, status, wanted) in [
+            (CommitError::NotWritten(full), 503, "Nothing was done: the journal"),
+            (CommitError::Closed, 503, "Nothing was done: the sidecar stops."),
+            (CommitError::InDoubt, 500, "Whether it was done is not known: look at the key"),
+        ] {
+            let problem = Problem::from(KeyringError::Commit(error));
+            assert_eq!(problem.status.as_u16(), status);
+            assert!(problem.text.starts_with(wanted), "{}", problem.text);
+        }
+    }
 }

@@ -39,7 +39,7 @@ pub(super) struct Visitor {
 /// A form that a visitor has sent from a page of ours.
 pub(super) struct Posted(pub(super) Visitor, pub(super) Fields);
 
-/// Asks for news and not for a page: that it asks is nothing that its visitor does.
+/// Asks for news and not for a page.
 const NEWS: &str = "/audit/news";
 /// Larger than any form of ours; bodies are bounded before.
 const MAX_FORM: usize = 1 << 20;
@@ -115,12 +115,12 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(head: &mut Parts, app: &App) -> Result<Self, Response> {
-        let used = head.uri.path() != NEWS;
         let query = Fields::parse(head.uri.query().unwrap_or_default().as_bytes());
         if let Some(clean) = query.without_secrets() {
             let path = format!("{}?{}", head.uri.path(), clean.with("", ""));
             return Err(Redirect::to(&path).into_response());
         }
+        let used = !by_itself(head);
         let Some(session) = cookie::session(head) else { return Err(sign_in_first(head, "")) };
         let Some(signed) = app.sessions.find(&session, Instant::now(), used) else {
             return Err(sign_in_first(head, "ended"));
@@ -158,6 +158,13 @@ impl FromRequest<App> for Posted {
         }
         Ok(Self(visitor, fields))
     }
+}
+
+/// Whether a page asks this by itself, for news or to be shown anew: that is nothing that its visitor
+/// does.
+fn by_itself(head: &Parts) -> bool {
+    let query = Fields::parse(head.uri.query().unwrap_or_default().as_bytes());
+    head.uri.path() == NEWS || (head.method == Method::GET && query.get("again") == "1")
 }
 
 /// The way to the page that was asked for, past the sign-in. Why it is needed: `ended` after too long,
@@ -198,5 +205,23 @@ fn page_of_form(path: &str) -> &str {
         "/sign-out" | "/keys/bulk" => "/keys",
         "/audit/verify" => "/audit",
         path => path.strip_suffix("/status").unwrap_or(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_page_asks_by_itself_is_not_what_its_visitor_does() {
+        let asked = |method: Method, address: &str| {
+            let request = Request::builder().method(method).uri(address);
+            by_itself(&request.body(()).unwrap().into_parts().0)
+        };
+        assert!(asked(Method::GET, "/audit/news?after=3"));
+        assert!(asked(Method::GET, "/audit?live=on&again=1"));
+        assert!(!asked(Method::GET, "/audit?live=on"));
+        assert!(!asked(Method::GET, "/audit?again=2"));
+        assert!(!asked(Method::POST, "/audit/verify?again=1"));
     }
 }

@@ -67,7 +67,19 @@ function live(form) {
   form.addEventListener("change", soon);
 }
 
-/** Puts what happens now before the rows that are there. */
+/** Shows the page anew, and says that its visitor did not ask for it. */
+function again() {
+  const address = new URL(location.href);
+  address.searchParams.set("again", "1");
+  // With one it would only be scrolled.
+  address.hash = "";
+  location.replace(address);
+}
+
+/** Rows that a page keeps while it follows. */
+const MAX_ROWS = 500;
+
+/** Puts what happens now before the rows that are there; the oldest leave. */
 async function follow(rows) {
   const address = new URL(rows.dataset.news, location.href);
   for (let failed = 0; failed < 5;) {
@@ -79,6 +91,7 @@ async function follow(rows) {
       const table = `<table><tbody>${await answer.text()}</tbody></table>`;
       const page = new DOMParser().parseFromString(table, "text/html");
       rows.prepend(...all("tr", page));
+      [...rows.rows].slice(MAX_ROWS).forEach((row) => row.remove());
       failed = 0;
     } catch {
       failed += 1;
@@ -122,7 +135,7 @@ addEventListener("pageshow", () => {
   count("key");
 });
 
-all("[data-reload]").forEach(() => setTimeout(() => location.reload(), 1000));
+all("[data-reload]").forEach(() => setTimeout(again, 1000));
 all("form[data-live]").forEach(live);
 all("[data-news]").forEach(follow);
 document.querySelector("#errors")?.focus();

@@ -1,11 +1,18 @@
 //! Whether the log is as it was written: found out beside the pages, one at a time.
 
+use std::error::Error;
+
 use axum::{extract::State, response::Response};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
 
 use crate::{
+    audit::AuditError,
     clock::Timestamp,
-    dashboard::{App, Posted, Problem, frame::Notice, time::Moment},
+    dashboard::{App, Posted, Problem, frame::Notice, problem::sentence, time::Moment},
     grpc::hex,
     store::Verification,
 };
@@ -22,6 +29,7 @@ enum Check {
     None,
     /// Bytes read, of how many.
     Running(u64, u64),
+    /// When, and what came out or what went wrong.
     Done(Timestamp, Result<Verification, String>),
 }
 
@@ -34,6 +42,8 @@ pub(in crate::dashboard) enum CheckView {
     Valid(Moment, u64, u64, String),
     /// When, and what is wrong.
     Broken(Moment, String),
+    /// When, and why nothing can be said.
+    Failed(Moment, String),
 }
 
 impl Default for Verifications {
@@ -63,7 +73,7 @@ impl Verifications {
                 let wrong = broken.or_else(|| found.other.clone()).unwrap_or_default();
                 CheckView::Broken(Moment::new(*at, now), wrong)
             }
-            Check::Done(at, Err(error)) => CheckView::Broken(Moment::new(*at, now), error.clone()),
+            Check::Done(at, Err(error)) => CheckView::Failed(Moment::new(*at, now), error.clone()),
         }
     }
 
@@ -77,6 +87,26 @@ impl Verifications {
             begins
         })
     }
+
+    /// Ends it with what its thread has left: a panic ends it, too.
+    fn end(&self, at: Timestamp, left: Result<Result<Verification, AuditError>, JoinError>) {
+        let found = match left {
+            Ok(found) => found.map_err(|error| failed(&error, &with_causes(&error))),
+            Err(error) => Err(failed(&error, "it broke off, a fault of the sidecar")),
+        };
+        self.0.send_replace(Check::Done(at, found));
+    }
+}
+
+/// What to tell of `error`.
+fn failed(error: &(dyn Error + 'static), text: &str) -> String {
+    tracing::error!(error, "the audit log could not be verified");
+    sentence(text)
+}
+
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let each = std::iter::successors(Some(error), |error| (*error).source());
+    each.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Verifies the whole log, for the operator.
@@ -88,27 +118,59 @@ pub(in crate::dashboard) async fn verify(
         return Problem::from(error).page(&visitor);
     }
     if app.reading.verifications.begin() {
-        let (app, caller) = (App::clone(&app), visitor.caller.clone());
-        tokio::task::spawn_blocking(move || {
-            let told = &app.reading.verifications.0;
-            let found = app.auditor.verify(&caller, None, &mut |read, total| {
+        let (reader, caller) = (App::clone(&app), visitor.caller.clone());
+        let reading = spawn_blocking(move || {
+            let told = &reader.reading.verifications.0;
+            reader.auditor.verify(&caller, None, &mut |read, total| {
                 told.send_replace(Check::Running(read, total));
-            });
-            let found = found.map_err(|error| {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the audit log could not be verified"
-                );
-                error.to_string()
-            });
-            told.send_replace(Check::Done(app.clock.now(), found));
+            })
+        });
+        let app = App::clone(&app);
+        // It ends even if nobody waits for its page any more.
+        tokio::spawn(async move {
+            let left = reading.await;
+            app.reading.verifications.end(app.clock.now(), left);
         });
     }
     let mut check = app.reading.verifications.0.subscribe();
     let ended = check.wait_for(|check| matches!(check, Check::Done(..)));
     let notice = match timeout(PATIENCE, ended).await {
-        Ok(_) => Notice::from("The log was verified."),
+        Ok(_) => Notice::from("The verification has ended."),
         Err(_) => Notice::from("The log is being verified. This page tells how far it is."),
     };
     visitor.go("/audit", notice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::VerifyError;
+
+    const AT: Timestamp = Timestamp(0);
+
+    fn why_not(verifications: &Verifications) -> String {
+        match verifications.view(AT) {
+            CheckView::Failed(_, why) => why,
+            _ => panic!("not failed"),
+        }
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_not_called_broken() {
+        let verifications = Verifications::default();
+        assert!(verifications.begin());
+        verifications.end(AT, Ok(Err(VerifyError::Missing("gone".into()).into())));
+        assert!(why_not(&verifications).starts_with("There is no audit log in `gone`"));
+        assert!(verifications.begin());
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_it_and_it_can_begin_again() {
+        let verifications = Verifications::default();
+        assert!(verifications.begin());
+        assert!(!verifications.begin());
+        verifications.end(AT, spawn_blocking(|| panic!("on purpose")).await);
+        assert_eq!(why_not(&verifications), "It broke off, a fault of the sidecar.");
+        assert!(verifications.begin());
+    }
 }

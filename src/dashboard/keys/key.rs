@@ -56,7 +56,7 @@ struct KeyPage {
     roles: Vec<RoleView>,
     today: String,
     /// `None`: the visitor may not read the log.
-    events: Option<Vec<EventView>>,
+    trail: Option<Trail>,
     updates: bool,
     rotates: bool,
     revokes: bool,
@@ -72,6 +72,13 @@ struct UsageView {
     denied: u64,
     since: Moment,
     chart: Chart,
+}
+
+/// What was last done to it.
+enum Trail {
+    /// The newest events; whether the log was not looked through for more of them.
+    Read(Vec<EventView>, bool),
+    Unread,
 }
 
 struct SecretView {
@@ -186,7 +193,7 @@ pub(super) async fn with_form(
         form,
         errors,
         today: crate::dashboard::time::date(now),
-        events: trail(app, visitor, key).await,
+        trail: trail(app, visitor, key).await,
         updates: may("api_keys.update"),
         rotates: may("api_keys.rotate"),
         revokes: may("api_keys.revoke"),
@@ -197,9 +204,16 @@ pub(super) async fn with_form(
 }
 
 /// What was last done to the key, for who may know.
-async fn trail(app: &App, visitor: &Visitor, key: &KeyRecord) -> Option<Vec<EventView>> {
+async fn trail(app: &App, visitor: &Visitor, key: &KeyRecord) -> Option<Trail> {
     let filter = Filter { key_id: Some(key.id), ..Filter::default() };
     let request =
         PageRequest { size: EVENTS, token: String::new(), filter, order: Order::NewestFirst };
-    crate::dashboard::audit::read(app, visitor, request).await.ok().map(|page| page.events)
+    match crate::dashboard::audit::read(app, visitor, request).await {
+        Ok(page) => {
+            let is_cut = page.events.len() < EVENTS && !page.next.is_empty();
+            Some(Trail::Read(page.events, is_cut))
+        }
+        Err(problem) if problem.status == StatusCode::FORBIDDEN => None,
+        Err(_) => Some(Trail::Unread),
+    }
 }
