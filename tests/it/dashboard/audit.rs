@@ -30,7 +30,7 @@ async fn the_log_is_filtered_and_verified() {
     browser.sees("Who did it is `operator`, or a key's id.").await;
     browser.press("Show all").await;
     browser.press("Verify").await;
-    browser.sees("The log was verified.").await;
+    browser.sees("The verification has ended.").await;
     browser.sees("Whole").await;
     browser.sees("events 1 to 3").await;
     sidecar.finish().await;

@@ -67,7 +67,7 @@ async fn keys_are_made_found_edited_and_revoked_without_a_script() {
     browser.sees("Following").await;
     browser.press("Stop following").await;
     browser.press("Verify").await;
-    browser.sees("The log was verified.").await;
+    browser.sees("The verification has ended.").await;
     browser.press("Sign out").await;
     browser.sees("You are signed out.").await;
     sidecar.finish().await;

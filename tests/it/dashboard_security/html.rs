@@ -91,8 +91,11 @@ pub fn is_sound(page: &str) {
         }
         if tag.get("http-equiv").is_some() {
             assert_eq!(tag.get("http-equiv"), Some("refresh"));
-            let seconds = tag.get("content").unwrap();
+            let content = tag.get("content").unwrap();
+            let (seconds, to) = content.split_once("; url=").unwrap_or((content, "/audit?"));
             assert!(seconds.chars().all(|c| c.is_ascii_digit()), "{tag:?}");
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "/?&=%+-_.*".contains(c);
+            assert!(to.starts_with("/audit?") && to.chars().all(is_plain), "{tag:?}");
         }
     }
     // A script of ours is a file; between its tags there is nothing.
