@@ -4,9 +4,9 @@
 #
 #     deploy/image.sh BINARY IMAGE
 #
-# The binary, with the machine's own toolchain (glibc 2.34 or newer):
+# The binary, with the machine's own toolchain (glibc 2.36 or newer):
 #
-#     RUSTFLAGS="-C target-feature=+crt-static" \
+#     RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
 #         cargo build --locked --profile dist --target "$(uname -m)-unknown-linux-gnu"
 #
 # The image is the last stage of the Dockerfile beside this file, word for word. Its times
