@@ -114,9 +114,10 @@ async fn one(accepted: Accepted) {
     let calls = Calls::new(api.clone(), activity.clone(), peer);
     let mut serving = pin!(api.http().serve_connection(TokioIo::new(stream), calls));
     let end = tokio::select! {
+        // The end first: what is answered from then on says so.
         biased;
-        result = serving.as_mut() => return log(result),
         end = ended.why() => end,
+        result = serving.as_mut() => return log(result),
         () = stalled(activity, api.pacing().write) => {
             return tracing::debug!("a client takes nothing of its answers: it is cut off");
         }
