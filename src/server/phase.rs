@@ -80,9 +80,10 @@ impl Lifecycle {
         if was == phase || was == Phase::Stopping {
             return;
         }
-        self.0.phase.send_replace(phase);
-        self.0.ready.set(phase == Phase::Serving);
         self.0.health.set(phase).await;
+        self.0.ready.set(phase == Phase::Serving);
+        // Last: whoever sees this one has them all.
+        self.0.phase.send_replace(phase);
     }
 
     /// Looks again and again whether the workers are alive, and whether `authorizer` can decide.
