@@ -37,9 +37,6 @@ const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
 const CONFIGURATION: &str = "/.well-known/authzen-configuration";
 
-/// The paths of the endpoints.
-pub const PATHS: [&str; 3] = [EVALUATION, EVALUATIONS, CONFIGURATION];
-
 /// Who answers.
 #[derive(Clone)]
 struct Decider {

@@ -54,7 +54,7 @@ use crate::{
     audit::Auditor,
     clock::Clock,
     config::{Address, Config},
-    dashboard::{self, Dashboard, Reading, Sessions},
+    dashboard::{Dashboard, Reading, Sessions},
     decision_log::DecisionLog,
     gateway::Gateway,
     grpc::{Admin, Audit, GuardSignIns, Maintenance},
@@ -172,8 +172,8 @@ impl Server {
         let calls = handles.admin.clone();
         let router = routes::admin(admin, maintenance, audit, health, calls, guard, traced)?;
         let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
-        let router = routes::authzen(Arc::clone(authorizer), log, traced);
-        let router = body::read_whole(router, limits.max_message_bytes);
+        let max = limits.max_message_bytes;
+        let router = routes::authzen(Arc::clone(authorizer), log, max, traced);
         let authzen = bind("authzen", &config.authzen_listen, Protocol::Http, router)?;
 
         let dashboard = Dashboard {
@@ -187,8 +187,7 @@ impl Server {
             clock: clock.clone(),
             stopping: stopping.subscribe(),
         };
-        let router = body::read_whole(dashboard::router(dashboard), limits::MAX_ADMIN_MESSAGE);
-        let router = dashboard::guarded(router);
+        let router = routes::dashboard(dashboard, traced);
         let dashboard = bind("dashboard", &config.dashboard_listen, Protocol::Http, router)?;
 
         let summary = store.summary();

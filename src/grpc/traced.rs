@@ -1,7 +1,7 @@
 //! Makes a span of each call that is traced, of gRPC or of plain HTTP.
 //!
 //! INVARIANT: changes nothing of call or answer. A span holds no text of a client's: names are those
-//! of our own services and paths. <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>,
+//! of our own services and routes. <https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>,
 //! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use axum::extract::MatchedPath;
 use http::{Method, Request, Response, StatusCode};
 use opentelemetry::{
     KeyValue,
@@ -31,8 +32,8 @@ use crate::telemetry::{Noted, Traces};
 pub enum Spoken {
     /// gRPC, of services whose names begin so.
     Grpc(&'static [&'static str]),
-    /// HTTP, at these paths.
-    Http(&'static [&'static str]),
+    /// HTTP, of routes of axum's.
+    Http,
 }
 
 /// Puts spans around services.
@@ -77,7 +78,10 @@ impl TraceCalls {
         let context = self.traces.admit(request.headers())?;
         let (name, mut attributes) = match self.spoken {
             Spoken::Grpc(services) => grpc(services, request.uri().path()),
-            Spoken::Http(paths) => http(paths, request.method(), request.uri().path()),
+            Spoken::Http => {
+                let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+                http(route, request.method(), request.uri().path())
+            }
         };
         let address = match request.extensions().get::<Peer>() {
             Some(Peer::Tcp(address) | Peer::Tls(address, _)) => Some(address),
@@ -111,22 +115,21 @@ fn grpc(services: &[&str], path: &str) -> (String, Vec<KeyValue>) {
     (format!("{service}/{method}"), attributes)
 }
 
-/// The same of an HTTP request.
-fn http(paths: &'static [&'static str], method: &Method, path: &str) -> (String, Vec<KeyValue>) {
+/// The same of an HTTP request for `path`, which `route` answers.
+fn http(route: Option<&str>, method: &Method, path: &str) -> (String, Vec<KeyValue>) {
     const METHODS: [Method; 6] =
         [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::HEAD, Method::OPTIONS];
     let known = METHODS.iter().find(|known| *known == method).map(ToString::to_string);
     let shown = known.clone().unwrap_or_else(|| "HTTP".to_owned());
     let method = known.unwrap_or_else(|| "_OTHER".to_owned());
     let mut attributes = vec![KeyValue::new("http.request.method", method)];
-    match paths.iter().find(|known| **known == path) {
-        Some(path) => {
-            attributes.push(KeyValue::new("http.route", *path));
-            attributes.push(KeyValue::new("url.path", *path));
-            (format!("{shown} {path}"), attributes)
-        }
-        None => (shown, attributes),
+    let Some(route) = route else { return (shown, attributes) };
+    attributes.push(KeyValue::new("http.route", route.to_owned()));
+    // With parameters, it holds what a client wrote.
+    if route == path {
+        attributes.push(KeyValue::new("url.path", route.to_owned()));
     }
+    (format!("{shown} {route}"), attributes)
 }
 
 impl Call {
@@ -147,7 +150,7 @@ impl Call {
         if failed {
             self.span.set_status(SpanStatus::error(""));
         }
-        self.spoken = Spoken::Http(&[]);
+        self.spoken = Spoken::Http;
     }
 
     fn say_http(&mut self, status: StatusCode) {
@@ -215,7 +218,7 @@ where
         let answer = ready!(this.answer.poll(context))?;
         match this.call.as_mut().map(|call| (call.spoken, call)) {
             Some((Spoken::Grpc(_), _)) => ended::tell(this.call, answer.headers()),
-            Some((Spoken::Http(_), call)) => call.say_http(answer.status()),
+            Some((Spoken::Http, call)) => call.say_http(answer.status()),
             None => {}
         }
         let call = this.call.take();

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use tonic::service::Routes;
 
-use super::{ServerError, health::Health, limits};
+use super::{ServerError, body, health::Health, limits};
 use crate::{
     authorizer::Authorizer,
     authzen,
     config::Limits,
+    dashboard::{self, Dashboard},
     decision_log::DecisionLog,
     gateway::Gateway,
     grpc::{
@@ -61,28 +62,24 @@ pub(super) fn authorization(
         .max_decoding_message_size(max);
     let routes = Routes::new(authorization).add_service(ext_authz).add_service(health.service());
     let routes = with_reflection(routes, &[AUTHORIZATION])?;
-    Ok(match traces {
-        Some(traces) => {
-            let trace = TraceCalls::new(traces.clone(), Spoken::Grpc(&TRACED));
-            routes.layer(trace)
-        }
-        None => routes,
-    })
+    Ok(traced(routes, traces, Spoken::Grpc(&TRACED)))
 }
 
 /// What answers on the AuthZEN listeners.
 pub(super) fn authzen(
     authorizer: Arc<Authorizer>,
     log: DecisionLog,
+    max: usize,
     traces: Option<&Traces>,
 ) -> Router {
-    let router = authzen::router(authorizer, log);
-    match traces {
-        Some(traces) => {
-            router.layer(TraceCalls::new(traces.clone(), Spoken::Http(&authzen::PATHS)))
-        }
-        None => router,
-    }
+    let router = traced(authzen::router(authorizer, log), traces, Spoken::Http);
+    body::read_whole(router, max)
+}
+
+/// What answers on the dashboard's listeners.
+pub(super) fn dashboard(dashboard: Dashboard, traces: Option<&Traces>) -> Router {
+    let router = traced(dashboard::router(dashboard), traces, Spoken::Http);
+    dashboard::guarded(body::read_whole(router, limits::MAX_ADMIN_MESSAGE))
 }
 
 /// What answers on the admin listeners.
@@ -110,10 +107,15 @@ pub(super) fn admin(
         .add_service(health.service());
     let routes = with_reflection(routes, &ADMIN)?;
     let router = routes.layer(guard).layer(CountCalls::new(calls));
-    Ok(match traces {
-        Some(traces) => router.layer(TraceCalls::new(traces.clone(), Spoken::Grpc(&ADMIN))),
+    Ok(traced(router, traces, Spoken::Grpc(&ADMIN)))
+}
+
+/// `router`, whose calls are traced if any are.
+fn traced(router: Router, traces: Option<&Traces>, spoken: Spoken) -> Router {
+    match traces {
+        Some(traces) => router.layer(TraceCalls::new(traces.clone(), spoken)),
         None => router,
-    })
+    }
 }
 
 /// Adds reflection, v1 and v1alpha (grpcurl 1.8 speaks only that), of `services`.

@@ -147,9 +147,17 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     );
     http.send(head + &question);
     assert_eq!(http.receive().json()["decision"], true);
+    // The same on the dashboard, where whoever is not signed in is led away.
+    let mut page = authzen::client::Client::at(sidecar.dashboard.strip_prefix("http://").unwrap());
+    for path in [format!("/keys/{text}"), "/roles".to_owned(), format!("/{text}")] {
+        page.send(format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\ntraceparent: 00-{TRACE}-{PARENT}-01\r\n\r\n"
+        ));
+        assert_eq!(page.receive().status, 303);
+    }
     let create = CreateApiKeyRequest { name: "x".to_owned(), ..Default::default() };
     sidecar.keys().await.create_api_key(within(TRACE, "01", create)).await.unwrap_err();
-    drop((client, http));
+    drop((client, http, page));
     let log = sidecar.finish().await;
 
     let one = |name: &str| match &collector.spans(name)[..] {
@@ -188,6 +196,12 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     let http = one("POST /access/v1/evaluation");
     assert_eq!(http["attributes"]["http.response.status_code"], 200);
     assert_eq!(http["attributes"]["octavia.allowed"], true);
+    let page = one("GET /keys/{id}");
+    assert_eq!(page["attributes"]["http.response.status_code"], 303);
+    assert_eq!(page["attributes"]["http.route"], "/keys/{id}");
+    assert_eq!(page["attributes"].get("url.path"), None, "what a client wrote");
+    assert_eq!(one("GET /roles")["attributes"]["url.path"], "/roles");
+    assert_eq!(one("GET")["attributes"].get("http.route"), None);
     let unknown = one("unknown");
     assert_eq!(
         (&unknown["attributes"]["rpc.grpc.status_code"], &unknown["status"]),
@@ -195,7 +209,7 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     );
     let admin = one("octavia.authz.v1.ApiKeyService/CreateApiKey");
     assert_eq!(admin["attributes"]["rpc.grpc.status_code"], 3);
-    assert_eq!(collector.spans.lock().unwrap().len(), 6, "and no others");
+    assert_eq!(collector.spans.lock().unwrap().len(), 9, "and no others");
     let all = format!("{:?}", collector.spans.lock().unwrap());
     assert!(!all.contains(&text) && !all.contains(UNSAMPLED), "{all}");
     assert!(!log.contains(&text));
