@@ -11,9 +11,15 @@ pub(super) mod revoke;
 pub(super) mod rotate;
 pub(super) mod secret;
 
-use askama::{Template, filters::HtmlSafe};
+use std::convert::Infallible;
 
-use super::{roles, time::Moment};
+use askama::{Template, filters::HtmlSafe};
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::request::Parts,
+};
+
+use super::{App, roles, time::Moment};
 use crate::{
     clock::Timestamp, keyring::Keyring, policy::Policy, record::KeyRecord, usage::KeyUsage,
 };
@@ -64,6 +70,18 @@ pub(super) enum LastUsed {
     Never(Option<Moment>),
     /// It cannot be read now.
     Unknown,
+}
+
+/// The id in a page's path. What is no text is no key's.
+pub(super) struct KeyId(pub(super) String);
+
+impl FromRequestParts<App> for KeyId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(head: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let id = Path::from_request_parts(head, app).await;
+        Ok(Self(id.map_or_else(|_| "?".to_owned(), |Path(id)| id)))
+    }
 }
 
 impl HtmlSafe for Status {}

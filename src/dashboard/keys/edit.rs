@@ -3,13 +3,13 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 
 use super::{
-    KeyView,
+    KeyId, KeyView,
     expires::ExpirationChoice,
     key::{self, EditForm},
     new::{Errors, More, grants},
@@ -95,7 +95,7 @@ impl EditForm {
 /// Saves what the form changes; shows first what that means where it changes rights.
 pub(in crate::dashboard) async fn save(
     State(app): State<App>,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
     Posted(visitor, fields): Posted,
 ) -> Response {
     let before = match app.keyring.get(&visitor.caller, &id) {
@@ -159,7 +159,7 @@ pub(in crate::dashboard) async fn save(
 /// Switches a key on or off.
 pub(in crate::dashboard) async fn switch(
     State(app): State<App>,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
     Posted(visitor, fields): Posted,
 ) -> Response {
     let active = match fields.get("status") {

@@ -2,13 +2,13 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 
 use super::{
-    KeyView, LastUsed,
+    KeyId, KeyView, LastUsed,
     chart::Chart,
     expires::{ExpirationChoice, Limit},
     new::{Errors, More},
@@ -136,7 +136,7 @@ impl UsageView {
 pub(in crate::dashboard) async fn show(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
 ) -> Response {
     match app.keyring.get(&visitor.caller, &id) {
         Ok(key) => {

@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 
-use super::KeyView;
+use super::{KeyId, KeyView};
 use crate::{
     dashboard::{App, Frame, Posted, Problem, Section, Visitor, frame::Notice, problem::page},
     keyring::Revoked,
@@ -29,7 +29,7 @@ struct RevokePage {
 pub(in crate::dashboard) async fn show(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
 ) -> Response {
     match app.keyring.get(&visitor.caller, &id) {
         Ok(key) => ask(&app, &visitor, &key, false),
@@ -39,7 +39,7 @@ pub(in crate::dashboard) async fn show(
 
 pub(in crate::dashboard) async fn revoke(
     State(app): State<App>,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
     Posted(visitor, fields): Posted,
 ) -> Response {
     let key = match app.keyring.get(&visitor.caller, &id) {

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
-use super::{KeyView, secret};
+use super::{KeyId, KeyView, secret};
 use crate::{
     dashboard::{App, Frame, Posted, Problem, Section, Visitor, problem::page, time},
     keyring::Rotated,
@@ -39,7 +36,7 @@ struct RotatePage {
 pub(in crate::dashboard) async fn show(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
 ) -> Response {
     let key = match app.keyring.get(&visitor.caller, &id) {
         Ok(key) => key,
@@ -64,7 +61,7 @@ pub(in crate::dashboard) async fn show(
 
 pub(in crate::dashboard) async fn rotate(
     State(app): State<App>,
-    Path(id): Path<String>,
+    KeyId(id): KeyId,
     Posted(visitor, fields): Posted,
 ) -> Response {
     let overlap = fields.get("overlap");

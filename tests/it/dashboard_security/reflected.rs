@@ -78,3 +78,18 @@ async fn the_sign_in_repeats_nothing_that_an_address_says_but_a_way_of_ours() {
     }
     sidecar.finish().await;
 }
+
+#[tokio::test]
+async fn an_address_that_is_no_text_is_one_of_no_key() {
+    let sidecar = Sidecar::start();
+    let mut browser = operator(&sidecar);
+    let none = browser.get("/keys/none");
+    assert_eq!(none.status, 404);
+    for path in ["/keys/%ff", "/keys/%ff/rotate", "/keys/%C0%AF/revoke"] {
+        let answer = browser.get(path);
+        assert_eq!(answer.status, 404, "{path}: {answer:?}");
+        assert_eq!(html::difference(&answer.body, &none.body), None, "{path}");
+    }
+    assert!(Browser::new(&sidecar).get("/keys/%ff").asks_to_sign_in());
+    sidecar.finish().await;
+}
