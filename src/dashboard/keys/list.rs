@@ -38,9 +38,12 @@ struct ListPage {
     next: Option<String>,
     previous: Option<String>,
     query: Query,
+    /// Names and titles.
     roles: Vec<(String, String)>,
-    /// The visitor sees several teams, or services.
-    several: bool,
+    /// The same, if the visitor sees several.
+    services: Vec<(String, String)>,
+    /// The visitor sees several teams.
+    teams: bool,
     updates: bool,
     revokes: bool,
 }
@@ -84,7 +87,7 @@ impl ListPage {
 
 impl Query {
     fn new(fields: Fields) -> Self {
-        let narrows = ["q", "status", "role", "used", "expires", "team"];
+        let narrows = ["q", "status", "service", "role", "used", "expires", "team"];
         let narrows = narrows.iter().any(|name| !fields.get(name).is_empty());
         Self { search: fields.get("q").to_owned(), narrows, fields }
     }
@@ -146,6 +149,7 @@ impl Query {
         Filter {
             search: self.fields.some("q"),
             team: self.fields.some("team"),
+            service: self.fields.some("service"),
             roles: self.fields.some("role").into_iter().collect(),
             active,
             expired,
@@ -159,6 +163,8 @@ impl Query {
 }
 
 impl Figure {
+    /// All of them; `unrestricted` are the titles of the roles that may do everything, and the lists of
+    /// their keys.
     fn all(figures: &Figures, unrestricted: &[(String, String)], query: &Query) -> Vec<Self> {
         let days = |length: Duration| length.as_secs() / DAY;
         let figure = |label: String, count, asked: &str, warns| {
@@ -179,12 +185,8 @@ impl Figure {
             figure(format!("Idle {idle} days"), figures.idle, &format!("used={idle}"), true),
             figure("Lifetime".to_owned(), figures.lifetime, "expires=lifetime", false),
         ];
-        if let [(name, title)] = unrestricted {
-            let query = format!(
-                "role={}",
-                form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>()
-            );
-            all.push(figure(format!("{title} keys"), figures.unrestricted, &query, false));
+        if let [(title, list)] = unrestricted {
+            all.push(figure(format!("{title} keys"), figures.unrestricted, list, false));
         } else if !unrestricted.is_empty() {
             all.push(figure("Unrestricted keys".to_owned(), figures.unrestricted, "", false));
         }
@@ -219,21 +221,28 @@ pub(in crate::dashboard) async fn show(
         Err(error) => return Problem::from(error).page(&visitor),
     };
     let (policy, now) = (app.keyring.policy(), app.clock.now());
-    let services = policy
-        .services()
-        .filter(|service| visitor.powers.service().is_none_or(|own| own == service.name()));
+    let is_seen = |name| visitor.powers.service().is_none_or(|own| own == name);
+    let services = policy.services().filter(|service| is_seen(service.name())).collect::<Vec<_>>();
+    let several = services.len() > 1;
     let (mut known, mut unrestricted) = (Vec::new(), Vec::new());
-    for service in services {
+    for service in &services {
         for role in service.roles().iter().rev() {
             let named = (role.name().to_owned(), role.title().to_owned());
             if service.gives_all(role.name()) {
-                unrestricted.push(named.clone());
+                let mut list = form_urlencoded::Serializer::new(String::new());
+                if several {
+                    list.append_pair("service", service.name());
+                }
+                list.append_pair("role", role.name());
+                unrestricted.push((role.title().to_owned(), list.finish()));
             }
             if !known.contains(&named) {
                 known.push(named);
             }
         }
     }
+    let titles = services.iter().filter(|_| several);
+    let titles = titles.map(|service| (service.name().to_owned(), service.title().to_owned()));
     let link = |token: &str| {
         (!token.is_empty()).then(|| format!("/keys?{}", query.fields.with("page", token)))
     };
@@ -247,7 +256,8 @@ pub(in crate::dashboard) async fn show(
         next: link(&page_of_keys.next),
         previous: link(&page_of_keys.previous),
         roles: known,
-        several: visitor.is_operator(),
+        services: titles.collect(),
+        teams: visitor.is_operator(),
         updates: visitor.may("api_keys.update"),
         revokes: visitor.may("api_keys.revoke"),
         query,

@@ -1,6 +1,9 @@
 //! The list of keys: search, filters, order, pages.
 
-use super::{create, start};
+use octavia_authz::pb::v1::CreateApiKeyRequest;
+
+use super::{browser::Browser, create, start};
+use crate::sidecar::Sidecar;
 
 const NAMES: &str = "td.name bdi";
 
@@ -116,5 +119,44 @@ async fn many_keys_have_pages_in_every_order() {
         browser.shows(NAMES, &names[50..]).await;
         assert_eq!(browser.texts(sorted).await, [column]);
     }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn with_several_services_keys_are_told_apart_by_theirs() {
+    // Its Super Admin may not do everything.
+    const SHOP: &str = r#"
+        [services.shop]
+        title = "Shop"
+        [services.shop.actions.orders]
+        read = "read orders"
+        update = "change orders"
+        [services.shop.roles.super_admin]
+        title = "Super Admin"
+        allow = ["orders.read"]
+    "#;
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("policy.toml");
+    std::fs::write(&policy, SHOP).unwrap();
+    let sidecar = Sidecar::start_with(&["--policy", policy.to_str().unwrap()]);
+    create(&sidecar, "cms", "super_admin").await;
+    let of_shop = CreateApiKeyRequest {
+        name: "till".into(),
+        service: "shop".into(),
+        role: "super_admin".into(),
+        ..Default::default()
+    };
+    sidecar.keys().await.create_api_key(of_shop).await.unwrap();
+    let browser = Browser::start(&sidecar.dashboard).await;
+    browser.sign_in(&sidecar.operator_token()).await;
+    browser.sees("2 keys").await;
+    browser.select("Service", "Shop").await;
+    browser.sees("1 key match").await;
+    assert_eq!(browser.texts(NAMES).await, ["till"]);
+    assert_eq!(browser.texts("tbody td:nth-child(3)").await, ["Shop"]);
+    browser.press("1 Super Admin keys").await;
+    browser.shows(".figure[aria-current]", &["1 Super Admin keys"]).await;
+    assert_eq!(browser.texts(NAMES).await, ["cms"]);
     sidecar.finish().await;
 }
