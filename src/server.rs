@@ -223,17 +223,13 @@ impl Server {
         })
     }
 
-    /// What to tell people.
-    pub fn started(&self) -> &Started {
-        &self.started
-    }
-
     /// What a scraper is told, while it runs and after.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Serves until `stops` has one or the store fails. Then it says that it is not ready, and
+    /// Serves until `stops` has one or the store fails; `announce` is called once calls and probes are
+    /// answered. At the end it says that it is not ready, and
     /// goes on for the lame-duck time, or until `stops` has another; then it drains: what is in
     /// flight is answered within the drain time-out, and the store is closed. The policy file is
     /// read anew for each of `reload`.
@@ -244,6 +240,7 @@ impl Server {
         self,
         mut stops: impl Stream<Item = ()> + Unpin,
         reload: impl Stream<Item = ()> + Send + 'static,
+        announce: impl FnOnce(&Started),
     ) -> Result<(), ServerError> {
         let Self { opened, authorization, others, ops, lifecycle, stopping, config, .. } = self;
         let Opened { store, usage, authorizer, keyring, .. } = opened;
@@ -289,6 +286,7 @@ impl Server {
             }
         }
 
+        announce(&self.started);
         let mut result = tokio::select! {
             _ = stops.next() => Ok(()),
             failure = store.failed() => Err(ServerError::Store(failure)),

@@ -25,7 +25,7 @@ use crate::{
     config::{Address, Config},
     dashboard::SessionTimes,
     gateway::{KeyHeader, KeyHeaders},
-    server::{Server, ServerError},
+    server::{Server, ServerError, Started},
     telemetry::{self, LogFormat, Otlp, OtlpEndpoint, Ratio},
     tls::Files,
 };
@@ -394,8 +394,15 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
             // What is begun is taken up by the next start, as after a power cut.
             _ = stops.next() => return Ok(()),
         };
-        announce(server.started(), log_format)?;
-        server.run(stops, SignalStream::new(hangup)).await.map_err(blame)
+        let announce = |started: &Started| {
+            if let Err(error) = announce(started, log_format) {
+                tracing::warn!(
+                    error = &*error as &dyn std::error::Error,
+                    "serving, but nobody is told where"
+                );
+            }
+        };
+        server.run(stops, SignalStream::new(hangup), announce).await.map_err(blame)
     });
     // A store that is still being opened is not waited for.
     runtime.shutdown_background();

@@ -18,11 +18,14 @@ use octavia_authz::{
         api_key_service_client::ApiKeyServiceClient,
         authorization_service_client::AuthorizationServiceClient,
     },
-    server::Server,
+    server::{Server, Started},
 };
 use prost_types::{FieldMask, Timestamp};
 use tempfile::TempDir;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::{
+    mpsc::{UnboundedSender, unbounded_channel},
+    oneshot,
+};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Code, transport::Channel};
 
@@ -84,17 +87,20 @@ async fn with_parts<F: Future<Output = ()>>(test: impl FnOnce(Parts) -> F) {
     let args = ["octavia-authz", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"];
     let listen = ["--admin-listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
     let more = ["--policy", policy, "--usage-flush-interval", "1h", "--lameduck", "0s"];
-    let more = listen.into_iter().chain(more);
+    let more = listen.into_iter().chain(["--dashboard-listen", "none"]).chain(more);
     let cli = Cli::from_args(args.into_iter().chain(more).map(Into::into)).unwrap();
     let Command::Serve(args) = cli.command else { panic!("asked to serve") };
     let config = args.config().unwrap();
     let server = Server::start(config.clone()).await.unwrap();
-    let (started, metrics) = (server.started().clone(), server.metrics().clone());
+    let metrics = server.metrics().clone();
     let (stop, stopped) = unbounded_channel();
     let (reload, asked) = unbounded_channel();
     let (stopped, asked) =
         (UnboundedReceiverStream::new(stopped), UnboundedReceiverStream::new(asked));
-    let running = tokio::spawn(server.run(stopped, asked));
+    let (announced, started) = oneshot::channel();
+    let announce = |started: &Started| announced.send(started.clone()).unwrap();
+    let running = tokio::spawn(server.run(stopped, asked, announce));
+    let started = started.await.unwrap();
     let operator = fs::read_to_string(&started.operator_token_file).unwrap();
     let admin = connect(&started.admin_listen[0].to_string()).await;
     let channel = connect(&started.listen[0].to_string()).await;
