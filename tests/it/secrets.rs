@@ -6,6 +6,7 @@ mod commands;
 mod ops;
 mod places;
 mod quoted;
+mod spans;
 mod texts;
 mod walk;
 

@@ -1,5 +1,6 @@
 //! A real sidecar on free ports, and clients for it.
 
+mod secret_free;
 mod starting;
 
 use std::{
@@ -274,10 +275,14 @@ pub fn without_usage(key: ApiKey) -> ApiKey {
     }
 }
 
+/// Whatever a test is about, the log holds no secret.
 impl Drop for Sidecar {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !thread::panicking() {
+            secret_free::assert(&self.log());
+        }
     }
 }
 

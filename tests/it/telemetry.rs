@@ -2,6 +2,7 @@
 //! read, collectors that are there, dead or silent.
 
 mod audit;
+mod collector;
 mod dead;
 mod decisions;
 mod otlp;
@@ -10,6 +11,7 @@ mod unread;
 
 use serde_json::Value;
 
+pub use self::collector::Collector;
 use crate::sidecar::{Sidecar, wait_until};
 
 /// The events of `target` in a log of JSON lines.

@@ -1,101 +1,19 @@
-//! A collector that is not ours: OpenTelemetry's own protocol files and Python's grpcio.
-
-use std::{
-    env,
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-};
+//! Spans, as a collector gets them.
 
 use octavia_authz::pb::v1::{AuthorizeRequest, BatchAuthorizeRequest, CreateApiKeyRequest};
-use serde_json::{Value, json};
+use serde_json::json;
 use tonic::Request;
 
+use super::Collector;
 use crate::{
     authzen,
     ext_authz::{self, Asked},
     sidecar::Sidecar,
 };
 
-/// Prints its port, and then each span as a line of JSON.
-const COLLECTOR: &str = r#"
-import json, grpc
-from concurrent import futures
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
-
-def value(v):
-    return getattr(v, v.WhichOneof("value"))
-
-def attributes(list):
-    return {a.key: value(a.value) for a in list}
-
-def export(request, context):
-    for resource in request.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                print(json.dumps({
-                    "name": span.name, "kind": span.kind, "status": span.status.code,
-                    "trace": span.trace_id.hex(), "span": span.span_id.hex(),
-                    "parent": span.parent_span_id.hex(), "state": span.trace_state,
-                    "took": span.end_time_unix_nano - span.start_time_unix_nano,
-                    "attributes": attributes(span.attributes),
-                    "resource": attributes(resource.resource.attributes),
-                    "raw": str(span)}), flush=True)
-    return service.ExportTraceServiceResponse()
-
-export = grpc.unary_unary_rpc_method_handler(
-    export, service.ExportTraceServiceRequest.FromString,
-    service.ExportTraceServiceResponse.SerializeToString)
-name = "opentelemetry.proto.collector.trace.v1.TraceService"
-server = grpc.server(futures.ThreadPoolExecutor(1))
-server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, {"Export": export})])
-print(server.add_insecure_port("127.0.0.1:0"), flush=True)
-server.start()
-server.wait_for_termination()
-"#;
-
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 const UNSAMPLED: &str = "5bf92f3577b34da6a3ce929d0e0e4736";
-
-/// A collector. Killed when dropped.
-struct Collector {
-    child: Child,
-    endpoint: String,
-    spans: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Collector {
-    fn start() -> Self {
-        let interpreter = env::var_os("OCTAVIA_TEST_PYTHON").unwrap_or_else(|| "python3".into());
-        let mut command = Command::new(interpreter);
-        let mut child = command.args(["-c", COLLECTOR]).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.next().expect("a port").unwrap();
-        let spans = Arc::new(Mutex::new(Vec::new()));
-        let take = Arc::clone(&spans);
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                take.lock().unwrap().push(serde_json::from_str(&line).unwrap());
-            }
-        });
-        Self { child, endpoint: format!("http://127.0.0.1:{port}"), spans }
-    }
-
-    /// Those of this name. What was sent before the sidecar ended is printed: it was answered.
-    fn spans(&self, name: &str) -> Vec<Value> {
-        let spans = self.spans.lock().unwrap();
-        spans.iter().filter(|span| span["name"] == name).cloned().collect()
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn within<T>(trace: &str, flags: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
@@ -162,11 +80,11 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
 
     let one = |name: &str| match &collector.spans(name)[..] {
         [span] => span.clone(),
-        other => panic!("{name}: {other:?} of {:?}", collector.spans.lock().unwrap()),
+        other => panic!("{name}: {other:?} of {:?}", collector.all()),
     };
     let service = "octavia.authz.v1.AuthorizationService";
     let [denied, wrong] = &collector.spans(&format!("{service}/Authorize"))[..] else {
-        panic!("{:?}", collector.spans.lock().unwrap());
+        panic!("{:?}", collector.all());
     };
     assert_eq!(denied["kind"], 2, "a server's");
     for span in [denied, wrong] {
@@ -209,8 +127,8 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     );
     let admin = one("octavia.authz.v1.ApiKeyService/CreateApiKey");
     assert_eq!(admin["attributes"]["rpc.grpc.status_code"], 3);
-    assert_eq!(collector.spans.lock().unwrap().len(), 9, "and no others");
-    let all = format!("{:?}", collector.spans.lock().unwrap());
+    assert_eq!(collector.all().len(), 9, "and no others");
+    let all = format!("{:?}", collector.all());
     assert!(!all.contains(&text) && !all.contains(UNSAMPLED), "{all}");
     assert!(!log.contains(&text));
 }
