@@ -26,7 +26,7 @@ pub use self::{
     codec::Codec,
     convert::{hex, verification},
     counted::CountCalls,
-    ext_authz::{ExtAuthz, ExtAuthzServer},
+    ext_authz::{CHECK, ExtAuthz, ExtAuthzServer, undecided},
     maintenance::Maintenance,
     peer::{Credentials, Peer},
     sign_in::GuardSignIns,

@@ -7,6 +7,7 @@
 
 mod answer;
 mod log;
+mod undecided;
 mod wire;
 
 use std::{borrow::Cow, collections::HashMap, str::Utf8Error, sync::Arc};
@@ -29,6 +30,11 @@ mod generated {
 }
 
 pub use generated::authorization_server::AuthorizationServer as ExtAuthzServer;
+
+pub use self::undecided::undecided;
+
+/// Where a proxy asks.
+pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// What a proxy's configuration says begins with this.
 const EXTENSION: &str = "octavia.";

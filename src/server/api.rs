@@ -3,6 +3,8 @@
 //! INVARIANT: every connection and every call of an API is counted here, from its
 //! beginning to its end, and what is over a limit gets an answer that says so.
 
+mod arrivals;
+
 use std::{
     sync::{
         Arc,
@@ -17,6 +19,8 @@ use hyper_util::{
     server::conn::auto::Builder,
 };
 
+use self::arrivals::Arrivals;
+pub(super) use self::arrivals::Arriving;
 use super::{
     connection::Pacing,
     connections::{Connections, Ended, Full, Place},
@@ -49,6 +53,7 @@ struct Inner {
     pacing: Pacing,
     connections: Connections,
     waiting: AtomicUsize,
+    arrivals: Arrivals,
     /// Bytes of messages of calls that wait.
     held: AtomicUsize,
     metrics: ListenerMetrics,
@@ -65,6 +70,7 @@ pub(super) struct Held {
     api: Api,
     bytes: AtomicUsize,
     waits: AtomicBool,
+    has_arrived: AtomicBool,
 }
 
 impl Api {
@@ -88,8 +94,13 @@ impl Api {
             http: http(protocol, &limits),
             limits,
             pacing,
-            connections: Connections::new(limits.max_connections, limits.request_timeout),
+            connections: Connections::new(
+                limits.max_connections,
+                limits.request_timeout,
+                limits.max_held_bytes(),
+            ),
             waiting: AtomicUsize::new(0),
+            arrivals: Arrivals::default(),
             held: AtomicUsize::new(0),
             metrics,
             refused: OncePerSecond::default(),
@@ -125,16 +136,23 @@ impl Api {
         place
     }
 
-    /// One more call; `None` when too many wait already.
+    /// One more call; `None` when too many wait already. One whose message has not arrived whole
+    /// makes room: clients that open calls and do not go on shut nobody out.
     pub(super) fn begin(&self) -> Option<Waiting> {
         // From here on it is taken back when it is dropped.
-        let held = Held { api: self.clone(), bytes: AtomicUsize::new(0), waits: true.into() };
+        let held = Held {
+            api: self.clone(),
+            bytes: AtomicUsize::new(0),
+            waits: true.into(),
+            has_arrived: false.into(),
+        };
         let waiting = Waiting(Arc::new(held));
         if self.0.waiting.fetch_add(1, Ordering::Relaxed) < self.0.limits.max_in_flight {
             return Some(waiting);
         }
+        // Either this one or another.
         self.shed("too many are in flight");
-        None
+        self.0.arrivals.evict_oldest().then_some(waiting)
     }
 
     /// A call is turned away.
@@ -188,12 +206,31 @@ impl Api {
     pub(super) fn connections(&self) -> &Connections {
         &self.0.connections
     }
+
+    fn arrivals(&self) -> &Arrivals {
+        &self.0.arrivals
+    }
 }
 
 impl Waiting {
     /// What it makes us hold, to be told of what arrives.
     pub(super) fn held(&self) -> Arc<Held> {
         Arc::clone(&self.0)
+    }
+
+    /// Its message is waited for.
+    pub(super) fn arriving(&self) -> Arriving {
+        self.0.api.arrivals().enter(&self.0.api)
+    }
+
+    /// Whether its message is there whole.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.0.has_arrived.load(Ordering::Relaxed)
+    }
+
+    /// How many may wait at once.
+    pub(super) fn max(&self) -> usize {
+        self.0.api.limits().max_in_flight
     }
 }
 
@@ -217,10 +254,20 @@ impl Held {
         self.api.0.held.fetch_sub(bytes, Ordering::AcqRel);
     }
 
+    /// Whether its call waits for the head of its answer.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    /// Its message has arrived whole.
+    pub(super) fn has_arrived(&self) {
+        self.has_arrived.store(true, Ordering::Relaxed);
+    }
+
     /// `len` bytes more of its message have arrived. False when all calls together hold too much.
     pub(super) fn arrived(&self, len: usize) -> bool {
         // A stream that has the head of its answer hands messages on as they come.
-        if !self.waits.load(Ordering::Relaxed) {
+        if !self.waits() {
             return true;
         }
         let Inner { held, limits, .. } = &*self.api.0;

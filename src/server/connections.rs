@@ -2,18 +2,23 @@
 //!
 //! INVARIANT: there are never more than a tenth over the limit, and those over it are ending.
 
+mod activity;
+mod debt;
+
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
+use self::{activity::millis, debt::Debts};
+pub(super) use self::{
+    activity::{Activity, InFlight},
+    debt::Piece,
+};
 use crate::metrics::{Connected, ListenerMetrics};
 
 /// Those of one API. Clones are the same.
@@ -26,6 +31,7 @@ struct Inner {
     /// from being idle.
     quiet: u64,
     epoch: Instant,
+    debts: Debts,
     table: Mutex<Table>,
 }
 
@@ -77,34 +83,12 @@ pub(super) struct Place {
 /// Tells a connection that it has to end.
 pub(super) struct Ended(Option<oneshot::Receiver<End>>);
 
-/// What is done on a connection.
-pub(super) struct Activity {
-    epoch: Instant,
-    in_flight: AtomicU32,
-    /// Another number whenever a call begins or ends.
-    turn: AtomicU64,
-    /// Of those, how many have no head of an answer yet.
-    unanswered: AtomicU32,
-    /// Parts of answers that were given to be sent, and are not taken.
-    owed: AtomicU32,
-    /// When a call last went on, in milliseconds since the epoch; 0 before the first.
-    last_used: AtomicU64,
-    opened: u64,
-    greeted: AtomicBool,
-}
-
-/// A call, until its answer is sent or given up.
-pub(super) struct InFlight {
-    activity: Arc<Activity>,
-    answered: bool,
-    owes: bool,
-}
-
 impl Connections {
-    /// At most `max`; a stream may be `quiet` for so long.
-    pub(super) fn new(max: usize, quiet: Duration) -> Self {
-        let (quiet, epoch) = (millis(quiet), Instant::now());
-        Self(Arc::new(Inner { max, quiet, epoch, table: Mutex::default() }))
+    /// At most `max`; a stream may be `quiet` for so long, and clients may leave `owed` bytes of
+    /// their answers untaken together.
+    pub(super) fn new(max: usize, quiet: Duration, owed: usize) -> Self {
+        let (quiet, epoch, debts) = (millis(quiet), Instant::now(), Debts::new(owed));
+        Self(Arc::new(Inner { max, quiet, epoch, debts, table: Mutex::default() }))
     }
 
     /// A place for one more. Where there is none the idlest are told to end: those that have made
@@ -120,7 +104,7 @@ impl Connections {
         if staying >= max {
             table.evict(max / 100 + 1, self.0.quiet)?;
         }
-        let activity = Arc::new(Activity::new(self.0.epoch));
+        let activity = Arc::new(Activity::new(self.0.epoch, self.0.debts.of_one()));
         let (end, told) = oneshot::channel();
         let id = table.next;
         table.next = id.wrapping_add(1);
@@ -159,7 +143,10 @@ impl Connections {
                 continue;
             }
             let mut table = self.table();
-            if table.open.get_mut(&id).is_some_and(|entry| entry.tell(End::Distrusted)) {
+            let Some(entry) = table.open.get_mut(&id) else { continue };
+            // Whether it ends already or not.
+            entry.activity.distrust();
+            if entry.tell(End::Distrusted) {
                 table.told = table.told.saturating_add(1);
             }
         }
@@ -242,113 +229,4 @@ impl Drop for Place {
             table.told = table.told.saturating_sub(1);
         }
     }
-}
-
-impl Activity {
-    fn new(epoch: Instant) -> Self {
-        let activity = Self {
-            epoch,
-            in_flight: AtomicU32::new(0),
-            unanswered: AtomicU32::new(0),
-            owed: AtomicU32::new(0),
-            turn: AtomicU64::new(0),
-            last_used: AtomicU64::new(0),
-            opened: 0,
-            greeted: AtomicBool::new(false),
-        };
-        Self { opened: activity.now(), ..activity }
-    }
-
-    /// A call begins.
-    pub(super) fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
-        self.turn.fetch_add(1, Ordering::Relaxed);
-        InFlight { activity: Arc::clone(self), answered: false, owes: false }
-    }
-
-    /// Whether a call is in flight.
-    pub(super) fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) > 0
-    }
-
-    /// Another number whenever a call begins or ends; 0 before the first.
-    pub(super) fn turn(&self) -> u64 {
-        self.turn.load(Ordering::Relaxed)
-    }
-
-    /// The client has begun to speak HTTP.
-    pub(super) fn greet(&self) {
-        self.greeted.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn has_greeted(&self) -> bool {
-        self.greeted.load(Ordering::Relaxed)
-    }
-
-    /// Since when nothing is done: whether there was a call, and when that was; `None` while
-    /// one waits for its answer. A stream on which nothing was said for longer than `quiet` is
-    /// nothing.
-    fn idle_since(&self, quiet: u64) -> Option<(bool, u64)> {
-        if self.unanswered.load(Ordering::Relaxed) > 0 {
-            return None;
-        }
-        let last_used = self.last_used.load(Ordering::Relaxed);
-        let since = last_used.max(self.opened);
-        let streams = self.is_busy();
-        if streams && self.now().saturating_sub(since) < quiet {
-            return None;
-        }
-        Some((last_used != 0, since))
-    }
-
-    /// Whether the client has taken nothing of the answers that it is given for `limit`.
-    pub(super) fn is_stalled(&self, limit: Duration) -> bool {
-        let silent = self.now().saturating_sub(self.last_used.load(Ordering::Relaxed));
-        self.owed.load(Ordering::Relaxed) > 0 && silent > millis(limit)
-    }
-
-    fn now(&self) -> u64 {
-        millis(self.epoch.elapsed()).max(1)
-    }
-}
-
-impl InFlight {
-    /// The head of the answer is there.
-    pub(super) fn answered(&mut self) {
-        if !std::mem::replace(&mut self.answered, true) {
-            self.activity.unanswered.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What was given of the answer before is taken.
-    pub(super) fn taken(&mut self) {
-        if std::mem::replace(&mut self.owes, false) {
-            self.activity.owed.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// A part of the answer is given to be sent.
-    pub(super) fn given(&mut self) {
-        if !std::mem::replace(&mut self.owes, true) {
-            self.activity.owed.fetch_add(1, Ordering::Relaxed);
-        }
-        self.activity.last_used.store(self.activity.now(), Ordering::Relaxed);
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.answered();
-        self.taken();
-        let activity = &self.activity;
-        activity.turn.fetch_add(1, Ordering::Relaxed);
-        if activity.in_flight.fetch_sub(1, Ordering::Relaxed) == 1 {
-            activity.last_used.store(activity.now(), Ordering::Relaxed);
-        }
-    }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -32,10 +32,14 @@ pub(super) struct Accepted {
     open: Open,
 }
 
+/// Sockets that wait to be served. Those that come faster wait in the kernel, where they cost
+/// nothing, and everybody waits for its turn.
+const ACCEPTED: usize = 64;
+
 /// Where accepted sockets wait to be served. Clones are the same.
 #[derive(Clone)]
 pub(super) struct Queue {
-    sockets: mpsc::UnboundedSender<Accepted>,
+    sockets: mpsc::Sender<Accepted>,
     open: Arc<AtomicUsize>,
 }
 
@@ -44,8 +48,8 @@ struct Open(Arc<AtomicUsize>);
 
 impl Queue {
     /// One, and what comes out of it.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Accepted>) {
-        let (sockets, accepted) = mpsc::unbounded_channel();
+    pub(super) fn new() -> (Self, mpsc::Receiver<Accepted>) {
+        let (sockets, accepted) = mpsc::channel(ACCEPTED);
         (Self { sockets, open: Arc::default() }, accepted)
     }
 
@@ -56,13 +60,18 @@ impl Queue {
             self.open.fetch_add(1, Ordering::Relaxed);
             let (api, open) = (api.clone(), Open(Arc::clone(&self.open)));
             // A server that drains takes no more: the socket closes.
-            let _ = self.sockets.send(Accepted { socket, api, place, ended, open });
+            let _ = self.sockets.send(Accepted { socket, api, place, ended, open }).await;
         }
     }
 
     /// How many of its connections there are.
     pub(super) fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether a socket has to wait for those before it.
+    pub(super) fn is_full(&self) -> bool {
+        self.sockets.capacity() == 0
     }
 }
 
@@ -74,7 +83,7 @@ impl Drop for Open {
 
 /// Serves what is `accepted` until `drain` turns, and then for as long as calls are in flight, but
 /// no longer than it says.
-pub(super) async fn all(mut accepted: mpsc::UnboundedReceiver<Accepted>, mut drain: Drain) {
+pub(super) async fn all(mut accepted: mpsc::Receiver<Accepted>, mut drain: Drain) {
     let mut connections = JoinSet::new();
     let limit = loop {
         tokio::select! {
@@ -119,7 +128,7 @@ async fn one(accepted: Accepted) {
         end = ended.why() => end,
         result = serving.as_mut() => return log(result),
         () = stalled(activity, api.pacing().write) => {
-            return tracing::debug!("a client takes nothing of its answers: it is cut off");
+            return tracing::debug!("a client does not take its answers: it is cut off");
         }
     };
     // hyper would wait for a greeting for ever; and who has made no call yet loses none.
@@ -140,12 +149,11 @@ async fn one(accepted: Accepted) {
     }
 }
 
-/// Ends when the client has taken nothing of its answers for `limit`: HTTP/2 has windows, and
-/// writing does not show it.
+/// Ends when the client has left a piece of an answer untaken for `limit`, or twice that.
 async fn stalled(activity: &Activity, limit: Duration) {
     loop {
         tokio::time::sleep(limit).await;
-        if activity.is_stalled(limit) {
+        if activity.is_stalled() {
             return;
         }
     }

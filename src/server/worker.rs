@@ -75,9 +75,10 @@ impl Workers {
         Ok(Self(Arc::new(Inner { workers, threads: Mutex::new(threads) })))
     }
 
-    /// Gives `socket` of `api` to the worker with the fewest connections.
+    /// Gives `socket` of `api` to the worker with the fewest connections, of those that take them.
     pub async fn dispatch(&self, socket: Socket, api: &Api) {
-        if let Some(worker) = self.0.workers.iter().min_by_key(|worker| worker.queue.open()) {
+        let load = |worker: &&Worker| (worker.queue.is_full(), worker.queue.open());
+        if let Some(worker) = self.0.workers.iter().min_by_key(load) {
             worker.queue.dispatch(socket, api).await;
         }
     }

@@ -6,7 +6,7 @@
 
 mod crowd;
 mod flood;
-mod frame;
+pub mod frame;
 mod garbage;
 mod headers;
 mod hostile;

@@ -6,6 +6,7 @@ mod bodies;
 mod keys;
 mod named;
 mod operations;
+mod undecided;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,6 +24,8 @@ use prost::Message as _;
 use tonic::transport::Channel;
 
 use crate::sidecar::Sidecar;
+
+pub const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
 /// A request that a proxy asks about.
 #[derive(Clone, Debug)]
@@ -57,8 +60,7 @@ pub async fn client(sidecar: &Sidecar) -> AuthorizationClient<Channel> {
 
 /// What the sidecar tells a proxy that sends `message`, whatever it is.
 pub async fn ask_raw(sidecar: &Sidecar, message: Vec<u8>) -> Told {
-    let path = "/envoy.service.auth.v3.Authorization/Check";
-    let answer = crate::raw::unary(&sidecar.channel().await, path, "", message).await.unwrap();
+    let answer = crate::raw::unary(&sidecar.channel().await, CHECK, "", message).await.unwrap();
     Told::of(CheckResponse::decode(&*answer).unwrap())
 }
 

@@ -102,16 +102,22 @@ fn pass(
 }
 
 fn deny(gateway: &Gateway, refusal: &Refusal) -> DeniedHttpResponse {
-    let mut headers = vec![
-        header("content-type", Bytes::from_static(b"application/json")),
-        header("cache-control", Bytes::from_static(b"no-store")),
-    ];
-    if refusal.status == Status::Unauthorized {
-        headers.push(header("www-authenticate", gateway.key_headers().challenges(REALM).into()));
-    }
-    let code = refusal.status.code();
-    // The envelope of the answers of Octavia's API.
-    let message = serde_json::Value::from(&*refusal.message);
+    let challenges = (refusal.status == Status::Unauthorized)
+        .then(|| header("www-authenticate", gateway.key_headers().challenges(REALM).into()));
+    denied(refusal.status, &refusal.message, challenges.into_iter().collect())
+}
+
+/// What a client gets in place of the service's answer: the envelope of the answers of Octavia's API,
+/// with `headers` besides its own.
+pub(super) fn denied(
+    status: Status,
+    message: &str,
+    mut headers: Vec<HeaderValueOption>,
+) -> DeniedHttpResponse {
+    headers.push(header("content-type", Bytes::from_static(b"application/json")));
+    headers.push(header("cache-control", Bytes::from_static(b"no-store")));
+    let code = status.code();
+    let message = serde_json::Value::from(message);
     let body =
         format!(r#"{{"success":false,"statusCode":{code},"message":{message},"data":null}}"#);
     let status = Some(HttpStatus { code: code.into() });

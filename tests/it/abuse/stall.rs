@@ -1,5 +1,7 @@
 //! Clients that ask for much and take no answers.
 
+use std::time::Instant;
+
 use octavia_authz::pb::v1::{AuthorizeRequest, BatchAuthorizeRequest};
 use prost::Message as _;
 
@@ -11,7 +13,10 @@ use super::{
     hostile::Hostile,
     siege::{Siege, Tally},
 };
-use crate::raw::{BATCH, STREAM};
+use crate::{
+    raw::{AUTHORIZE, BATCH, STREAM},
+    sidecar::PATIENCE,
+};
 
 const CONNECTIONS: usize = 4;
 
@@ -101,4 +106,28 @@ fn a_stream_whose_answers_are_not_taken_is_read_no_further() {
         (taken as u64, hostile)
     });
     siege.lifted("streams without a window", &tally, BOUND);
+}
+
+#[test]
+fn who_takes_some_answers_is_cut_off_for_those_that_it_leaves() {
+    let siege = Siege::of(&["--request-timeout", "1s"], None, false);
+    let batch = &batch(&siege);
+    let question = message(&question(&siege).encode_to_vec());
+    let mut hostile = Hostile::with_settings(siege.address(), &[(INITIAL_WINDOW_SIZE, 0)]);
+    assert!(ask(&mut hostile, stream_id(0), batch));
+    let begun = Instant::now();
+    // These are answered and taken, each in a window of its own.
+    let taken = (1..)
+        .take_while(|n| {
+            assert!(begun.elapsed() < PATIENCE, "it is let go on: {n} answers taken");
+            let stream = stream_id(*n);
+            let asked = [&call(stream, AUTHORIZE, &[])[..], &window_update(stream, 1000)].concat();
+            let sent = hostile.send(&asked) && hostile.send_data(stream, &question) > 0;
+            sent && hostile.send(&frame(DATA, END_STREAM, stream, &[])) && !hostile.is_ended()
+        })
+        .count();
+    assert!(taken > 0);
+    drop(hostile);
+    let tally = Tally { sent: taken as u64, ..Default::default() };
+    siege.lifted("some answers taken", &tally, 16 * MIB);
 }

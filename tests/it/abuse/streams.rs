@@ -59,3 +59,25 @@ fn a_client_that_goes_on_opening_calls_over_128_holds_up_nobody() {
     });
     siege.lifted("calls over 128 without end", &tally, NOTHING_KEPT);
 }
+
+#[test]
+fn clients_that_open_more_calls_than_may_wait_shut_nobody_out() {
+    /// More than `--max-in-flight` together.
+    const CLIENTS: u64 = 40;
+    /// Calls that wait cost some KiB each.
+    const BOUND: u64 = NOTHING_KEPT + CLIENTS * AT_ONCE * (8 << 10);
+    let siege = Siege::new();
+    let begun: Vec<u8> = (0..AT_ONCE).flat_map(|n| call(stream_id(n), AUTHORIZE, &[])).collect();
+    let open: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let mut hostile = Hostile::connect(siege.address());
+            hostile.send(&[&begun[..], &frame(PING, 0, 0, b"arrived?")].concat());
+            hostile.hear_until(|heard| heard.pongs == 1);
+            hostile
+        })
+        .collect();
+    siege.others_are_answered();
+    drop(open);
+    let tally = Tally { sent: CLIENTS * AT_ONCE, ..Default::default() };
+    siege.lifted("more open calls than may wait", &tally, BOUND);
+}

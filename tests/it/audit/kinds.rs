@@ -7,6 +7,8 @@ use octavia_authz::pb::v1::{
     GetApiKeyRequest, ImportApiKeysRequest, ImportedKey, imported_key::Digest,
 };
 use sha2::Digest as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
 
 use super::{all, audit, create_in, list};
@@ -41,14 +43,20 @@ async fn an_import_is_an_event_for_each_key_that_came_and_each_that_was_refused(
     ];
     let trial = ImportApiKeysRequest { keys: keys.clone(), dry_run: true };
     let real = ImportApiKeysRequest { keys, dry_run: false };
-    let mut request = Request::new(tokio_stream::iter([trial, real]));
+    let (messages, sent) = mpsc::channel(1);
+    let mut request = Request::new(ReceiverStream::new(sent));
     request.metadata_mut().insert("x-request-id", "import-7".parse().unwrap());
     let mut answers = sidecar.keys().await.import_api_keys(request).await.unwrap().into_inner();
     let mut refusal = String::new();
-    while let Some(answer) = answers.message().await.unwrap() {
+    for message in [trial, real] {
+        // One after the other: what is on the way at once is taken over side by side.
+        messages.send(message).await.unwrap();
+        let answer = answers.message().await.unwrap().unwrap();
         assert_eq!((answer.imported_count, answer.existing_count, answer.failed_count), (2, 1, 1));
         refusal = answer.failures[0].message.clone();
     }
+    drop(messages);
+    assert_eq!(answers.message().await.unwrap(), None);
     let events = all(&sidecar).await;
     assert_eq!(events.len(), 3, "{events:?}");
     for event in &events {

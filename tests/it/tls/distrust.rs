@@ -10,23 +10,30 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use http::Request;
 use octavia_authz::pb::v1::authorization_service_client::AuthorizationServiceClient;
+use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
     sync::mpsc,
     task::JoinHandle,
     time::timeout,
 };
-use tokio_rustls::rustls::{
-    ClientConfig, HandshakeKind,
-    version::{TLS12, TLS13},
+use tokio_rustls::{
+    client::TlsStream,
+    rustls::{
+        ClientConfig, HandshakeKind,
+        version::{TLS12, TLS13},
+    },
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Code;
 
 use super::{
     Authority, Files, TAKEN, ask, channel, client_config, create, finish, handshake, logged,
     question,
 };
 use crate::{
+    abuse::frame::{self, PREFACE},
     raw,
     sidecar::{PATIENCE, Sidecar},
 };
@@ -66,7 +73,7 @@ async fn open_connections_end_when_their_ca_is_gone_and_others_do_not() {
     let on_admin = channel(&sidecar.admin_listen, &ca, Some(&old.client("x"))).await;
     let key = create(&sidecar, on_admin.clone()).await;
     assert!(answered(ours.clone()).await && answered(theirs.clone()).await);
-    // A stream with a question in flight: answered still, and cut in the end.
+    // A stream: it goes no further.
     let mut stream = AuthorizationServiceClient::new(
         channel(&sidecar.listen, &ca, Some(&old.client("x"))).await,
     );
@@ -84,15 +91,55 @@ async fn open_connections_end_when_their_ca_is_gone_and_others_do_not() {
     assert!(replaced.elapsed() < Duration::from_secs(5), "an idle one: {:?}", replaced.elapsed());
     assert!(!answered(theirs).await);
     questions.send(question(&key)).unwrap();
-    assert!(answers.message().await.unwrap().unwrap().allowed, "a call in flight was cut");
-    assert!(timeout(PATIENCE, answers.message()).await.unwrap().is_err(), "it lives on");
-    let took = replaced.elapsed();
-    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(20), "{took:?}");
+    let refused = timeout(PATIENCE, answers.message()).await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "{refused:?}");
+    assert!(refused.message().contains("is not trusted any more: connect anew"), "{refused:?}");
     assert!(ask(&on_admin, &key).await.is_err());
 
     assert!(answered(ours).await && !stays.is_finished(), "a good client was sent away");
     let log = finish(sidecar).await;
     assert!(log.contains("the CA of a TLS client is gone"), "{log}");
+}
+
+#[tokio::test]
+async fn a_call_in_flight_is_answered_and_none_after_it_whatever_the_client_acknowledges() {
+    let (servers, old, new) =
+        (Authority::new("servers"), Authority::new("old"), Authority::new("new"));
+    let files = Files::new(&servers.server(), Some(&(old.pem() + &new.pem())));
+    let (sidecar, ca) = (files.start(), servers.pem());
+    let on_admin = channel(&sidecar.admin_listen, &ca, Some(&new.client("x"))).await;
+    let key = create(&sidecar, on_admin).await;
+    let config = Arc::new(client_config(&ca, Some(&old.client("x")), &[&TLS13]));
+    let mut stream = handshake(&sidecar.listen, &config).await.unwrap();
+    let message = frame::message(&question(&key).encode_to_vec());
+    // It begins a call, and answers nothing that the server says: no PING, no GOAWAY.
+    let begun = [PREFACE, &frame::settings(&[]), &frame::call(1, raw::AUTHORIZE, &[])].concat();
+    stream.write_all(&begun).await.unwrap();
+    stream.flush().await.unwrap();
+    // Its own connection was seen: what it has said came before this.
+    assert!(answered(connect(&sidecar, &config).await.0).await);
+    files.write("ca.crt", &new.pem());
+    logged(&sidecar, "the CA of a TLS client is gone", 1).await;
+    let next = [frame::data(1, &message, true), frame::call(3, raw::AUTHORIZE, &[])].concat();
+    stream.write_all(&[&next[..], &frame::data(3, &message, true)].concat()).await.unwrap();
+    stream.flush().await.unwrap();
+    let mut decisions = Vec::new();
+    while let Some((kind, stream_id)) = heard(&mut stream).await {
+        if kind == frame::DATA {
+            decisions.push(stream_id);
+        }
+    }
+    assert_eq!(decisions, [1], "decided of after the CA was gone, or not in flight");
+    finish(sidecar).await;
+}
+
+/// The type and stream of the next frame; nothing once the connection has ended.
+async fn heard(stream: &mut TlsStream<TcpStream>) -> Option<(u8, u32)> {
+    let mut head = [0; 9];
+    timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().ok()?;
+    let len = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+    stream.read_exact(&mut vec![0; len]).await.ok()?;
+    Some((head[3], u32::from_be_bytes(head[5..].try_into().unwrap())))
 }
 
 /// Connects, and waits for the tickets that come after the handshake. Gives how the
