@@ -398,10 +398,8 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         };
         let announce = |started: &Started| {
             if let Err(error) = announce(started, log_format) {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    "serving, but nobody is told where"
-                );
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "serving, but nobody is told where");
             }
         };
         server.run(stops, SignalStream::new(hangup), announce).await.map_err(blame)
@@ -412,13 +410,13 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopped");
     }
     result
+}
+
 /// How many APIs have an address.
 fn listening(config: &Config) -> usize {
     let Config { listen, admin_listen, authzen_listen, ops_listen, dashboard_listen, .. } = config;
     let apis = [listen, admin_listen, authzen_listen, ops_listen, dashboard_listen];
     apis.iter().filter(|addresses| !addresses.is_empty()).count()
-}
-
 }
 
 fn blame(error: ServerError) -> anyhow::Error {
