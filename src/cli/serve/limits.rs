@@ -41,7 +41,7 @@ pub struct LimitArgs {
     )]
     pub max_streams: u32,
 
-    /// Refuse a call whose headers have more than BYTES together
+    /// Refuse a call whose headers have more than BYTES together; over HTTP/1.1 at least 8192 fit
     #[arg(
         long,
         value_name = "BYTES",
