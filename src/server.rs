@@ -1,7 +1,8 @@
 //! Runs the sidecar: opens the store, binds, serves, drains.
 //!
 //! The authorization listeners run on the workers, one current-thread runtime
-//! each; everything else runs on the caller's runtime and cannot slow them.
+//! each, and probes on a thread of their own; everything else runs on the
+//! caller's runtime and cannot slow them.
 //! INVARIANT: nothing is SERVING before the store is open, or after a stop was
 //! asked for; the store is closed after the last call is answered.
 
@@ -133,7 +134,7 @@ impl Server {
         let traces = config.otlp.as_ref().map(Traces::start).transpose()?;
         let traced = traces.as_ref();
         let lifecycle = Lifecycle::new(handles.ready.clone()).await;
-        let ops = Ops::start(&config, &lifecycle, &metrics)?;
+        let ops = Ops::start(&config, &lifecycle, &metrics).await?;
         let opening = {
             let (config, metrics, clock) = (config.clone(), Arc::clone(&metrics), clock.clone());
             move || files.open(&config, &metrics, &clock)

@@ -25,7 +25,7 @@ mod failure;
 pub mod server;
 mod tls;
 
-/// How long the connection may take.
+/// How long the connection may take, and no longer than an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of 1000 keys that fill every field exceeds tonic's 4 MiB.
 pub(crate) const LARGEST_REPLY: usize = 64 << 20;
@@ -34,7 +34,7 @@ pub(crate) const LARGEST_REPLY: usize = 64 << 20;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection and output")]
 pub struct CallArgs {
-    /// Wait at most DURATION for an answer: `500ms`, `10s`, `2m`
+    /// Wait at most DURATION for the connection, 5 s at most, and then for an answer: `500ms`, `10s`, `2m`
     #[arg(long, value_name = "DURATION", default_value = "10s", global = true,
         value_parser = time::parse_timeout)]
     pub timeout: Duration,
@@ -246,10 +246,11 @@ impl Connection {
         if server.is_tls() {
             endpoint = tls::secured(endpoint, &call.tls)?;
         }
-        let channel = match tokio::time::timeout(CONNECT_TIMEOUT, endpoint.connect()).await {
+        let patience = CONNECT_TIMEOUT.min(call.timeout);
+        let channel = match tokio::time::timeout(patience, endpoint.connect()).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Err(failure::unreachable(server, &error)),
-            Err(_) => return Err(failure::silent(server, CONNECT_TIMEOUT)),
+            Err(_) => return Err(failure::silent(server, patience)),
         };
         Ok(Connection { channel, server: server.clone(), timeout: call.timeout, bearer })
     }

@@ -378,8 +378,10 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let _log =
         telemetry::start(log_format, &args.log_level).map_err(|error| BadUsage(error.into()))?;
     let mut config = args.config()?;
-    config.limits.max_connections = descriptors::make_room(config.limits.max_connections);
-    // Admin calls, acceptors and signals; the workers have runtimes of their own.
+    config.limits.max_connections =
+        descriptors::make_room(config.limits.max_connections, listening(&config));
+    // Admin calls, acceptors and signals; the workers, and what probes ask, have runtimes of their
+    // own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("background")
@@ -396,10 +398,8 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         };
         let announce = |started: &Started| {
             if let Err(error) = announce(started, log_format) {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    "serving, but nobody is told where"
-                );
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "serving, but nobody is told where");
             }
         };
         server.run(stops, SignalStream::new(hangup), announce).await.map_err(blame)
@@ -410,6 +410,13 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
         tracing::info!("stopped");
     }
     result
+}
+
+/// How many APIs have an address.
+fn listening(config: &Config) -> usize {
+    let Config { listen, admin_listen, authzen_listen, ops_listen, dashboard_listen, .. } = config;
+    let apis = [listen, admin_listen, authzen_listen, ops_listen, dashboard_listen];
+    apis.iter().filter(|addresses| !addresses.is_empty()).count()
 }
 
 fn blame(error: ServerError) -> anyhow::Error {

@@ -8,7 +8,7 @@ use super::{
     Socket,
     socket_file::{self, SocketFile},
 };
-use crate::{config::Address, tls::Reloader};
+use crate::{config::Address, telemetry::OncePerSecond, tls::Reloader};
 
 /// How long to wait when the process has no descriptor left.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -115,11 +115,15 @@ impl Listener {
 
     /// Accepts until it is dropped, and gives each connection to `dispatch`.
     pub async fn accept<F: Future<Output = ()>>(self, dispatch: impl Fn(Socket) -> F) {
+        let failed = OncePerSecond::default();
         loop {
             match self.accept_one().await {
                 Ok(socket) => dispatch(socket).await,
                 Err(error) => {
-                    tracing::warn!(%error, address = %self.address, "a connection could not be accepted");
+                    if let Some(unlogged) = failed.admit() {
+                        let address = &self.address;
+                        tracing::warn!(%error, %address, unlogged, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }

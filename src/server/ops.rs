@@ -1,9 +1,11 @@
 //! What a cluster asks a sidecar, over plain HTTP: probes and metrics. It carries no secret.
 //!
+//! INVARIANT: it has a thread of its own, so that it is answered whatever others ask for.
+//!
 //! Sources: the paths that Kubernetes' own components answer (`/livez`, `/readyz`), and
 //! Prometheus' `/metrics`. An answer of 200 is a yes, 503 a no with the reason in words.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
 use axum::{
     Router,
@@ -16,13 +18,14 @@ use http::{
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    runtime,
+    sync::{Semaphore, oneshot, watch},
     task::JoinSet,
 };
 use tonic::{Status, service::Routes};
 
 use super::{
-    Api, BindError, Protocol,
+    Api, Protocol, ServerError,
     bound::Bound,
     phase::{Lifecycle, Probe},
     serve::{self, Queue},
@@ -58,22 +61,20 @@ gRPC health (grpc.health.v1.Health) with the services startup, readiness, livene
 /// Probes and metrics, answered from before the store is open until it is closed.
 pub(super) struct Ops {
     addresses: Vec<Address>,
-    api: Api,
-    acceptors: JoinSet<()>,
-    server: JoinSet<()>,
     draining: watch::Sender<Option<Duration>>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Ops {
     /// Begins to answer on the addresses of `config`.
     ///
     /// # Errors
-    /// [`BindError`]
-    pub(super) fn start(
+    /// [`ServerError::Bind`], or a thread cannot be made.
+    pub(super) async fn start(
         config: &Config,
         lifecycle: &Lifecycle,
         metrics: &Arc<Metrics>,
-    ) -> Result<Self, BindError> {
+    ) -> Result<Self, ServerError> {
         let router = router(lifecycle.clone(), Arc::clone(metrics));
         let counted = metrics.handles().listeners.of("ops");
         // Probes are not turned away: a sidecar that is busy is not to be killed for it.
@@ -84,20 +85,26 @@ impl Ops {
             ..config.limits
         };
         let api = Api::new("ops", Protocol::Http, router, limits, counted);
-        // It carries no secret, and the kubelet's probes know no TLS.
-        let bound = Bound::new(api, &config.ops_listen, None)?;
-        let addresses = bound.addresses();
+        let listen = config.ops_listen.clone();
         let (draining, drain) = watch::channel(None);
-        let (queue, accepted) = Queue::new();
-        let (mut acceptors, mut server) = (JoinSet::new(), JoinSet::new());
-        server.spawn(serve::all(accepted, drain));
-        for listener in bound.listeners {
-            let (queue, api) = (queue.clone(), bound.api.clone());
-            acceptors.spawn(async move {
-                listener.accept(|socket| queue.dispatch(socket, &api)).await;
-            });
-        }
-        Ok(Self { addresses, api: bound.api, acceptors, server, draining })
+        let ((bound, is_bound), (end, ended)) = (oneshot::channel(), oneshot::channel());
+        let answering = move || {
+            let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(bound.send(Err(ServerError::Workers(error)))),
+            };
+            runtime.block_on(answer(api, &listen, bound, drain));
+            // A scrape that is still read is not waited for.
+            runtime.shutdown_background();
+            // Nobody is left to be told when the start was given up.
+            let _ = end.send(());
+        };
+        let thread = thread::Builder::new().name("ops".to_owned()).spawn(answering);
+        thread.map_err(ServerError::Workers)?;
+        // One that panicked has said so already.
+        let gone = |_| ServerError::Workers(io::ErrorKind::BrokenPipe.into());
+        let addresses = is_bound.await.map_err(gone)??;
+        Ok(Self { addresses, draining, ended })
     }
 
     /// Where it listens.
@@ -106,12 +113,43 @@ impl Ops {
     }
 
     /// Ends it once what is asked is answered.
-    pub(super) async fn stop(mut self) {
-        self.acceptors.shutdown().await;
+    pub(super) async fn stop(self) {
         self.draining.send_replace(Some(DRAIN));
-        self.api.drain();
-        while self.server.join_next().await.is_some() {}
+        // One that panicked has said so already.
+        let _ = self.ended.await;
     }
+}
+
+/// Binds `listen` for `api`, says so, and answers until `drain` turns.
+async fn answer(
+    api: Api,
+    listen: &[Address],
+    bound: oneshot::Sender<Result<Vec<Address>, ServerError>>,
+    drain: watch::Receiver<Option<Duration>>,
+) {
+    // It carries no secret, and the kubelet's probes know no TLS.
+    let Bound { api, listeners } = match Bound::new(api, listen, None) {
+        Ok(bound) => bound,
+        Err(error) => return drop(bound.send(Err(error.into()))),
+    };
+    let addresses = listeners.iter().map(|listener| listener.address().clone()).collect();
+    let (queue, accepted) = Queue::new();
+    let mut acceptors = JoinSet::new();
+    for listener in listeners {
+        let (queue, api) = (queue.clone(), api.clone());
+        acceptors.spawn(async move {
+            listener.accept(|socket| queue.dispatch(socket, &api)).await;
+        });
+    }
+    // A start that was given up drops the other end of both.
+    let _ = bound.send(Ok(addresses));
+    let mut stopping = drain.clone();
+    let stop = async {
+        let _ = stopping.wait_for(Option::is_some).await;
+        acceptors.shutdown().await;
+        api.drain();
+    };
+    tokio::join!(serve::all(accepted, drain), stop);
 }
 
 /// What answers on the ops listener for `lifecycle` and `metrics`.

@@ -1,7 +1,9 @@
 //! Where a sidecar stands between its start and its end, and what probes are told of it.
 //!
 //! INVARIANT: it is ready only while it can decide: not before the store is open, not while keys
-//! cannot be read, and not once a stop was asked for.
+//! cannot be read or a worker is silent, and not once a stop was asked for.
+
+mod trial;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -10,19 +12,19 @@ use std::{
 
 use tokio::{
     sync::{Mutex, watch},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval},
 };
 
+use self::trial::Trial;
 use super::{health::Health, worker::Workers};
 use crate::{authorizer::Authorizer, metrics::Ready};
 
-/// How often it is tried whether keys can be read.
+/// How often it is looked whether there can be decisions.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Clients are sent elsewhere when a worker is silent for longer than this: a few beats.
+const SILENT: Duration = Duration::from_secs(5);
 /// A worker that is silent for longer than this is stuck.
 const STUCK: Duration = Duration::from_secs(15);
-
-/// A key is read within this.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a probe is told: that all is well, or why not.
 pub(super) type Probe = Result<(), String>;
@@ -34,7 +36,7 @@ pub(super) enum Phase {
     Starting,
     /// It decides.
     Serving,
-    /// It runs, but keys cannot be read.
+    /// It runs, but keys cannot be read, or a worker is silent.
     Undecided,
     /// A stop was asked for.
     Stopping,
@@ -90,30 +92,31 @@ impl Lifecycle {
     pub(super) async fn watch(self, authorizer: Arc<Authorizer>) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut trial = Trial::new(move || authorizer.can_decide());
         loop {
             ticks.tick().await;
             self.0.health.set_alive(self.liveness().is_ok()).await;
-            let asked = Arc::clone(&authorizer);
-            let tried = tokio::task::spawn_blocking(move || asked.can_decide());
-            let failed = match timeout(PATIENCE, tried).await {
-                Ok(Ok(Ok(()))) => None,
-                Ok(Ok(Err(error))) => Some(error.to_string()),
-                Ok(Err(_)) => Some("a defect".to_owned()),
-                Err(_) => Some(format!("it takes longer than {PATIENCE:?}")),
-            };
+            let unread = trial.failure(PERIOD).await;
+            let unread = unread.map(|why| format!("keys cannot be read: {why}"));
             let was = *self.0.phase.borrow();
-            match (was, failed) {
-                (Phase::Serving, Some(error)) => {
-                    tracing::error!(error, "keys cannot be read: not ready");
+            match (was, self.silent(SILENT).or(unread)) {
+                (Phase::Serving, Some(reason)) => {
+                    tracing::error!(reason, "not ready");
                     self.enter(Phase::Undecided).await;
                 }
                 (Phase::Undecided, None) => {
-                    tracing::info!("keys can be read again: ready");
+                    tracing::info!("ready again");
                     self.enter(Phase::Serving).await;
                 }
                 _ => {}
             }
         }
+    }
+
+    /// The first worker that has been silent for longer than `limit`, in words.
+    fn silent(&self, limit: Duration) -> Option<String> {
+        let (number, silent) = self.0.workers.get()?.stuck(limit)?;
+        Some(format!("worker {number} has done nothing for {} s", silent.as_secs()))
     }
 
     /// Whether the store is open: from then on the other two count.
@@ -126,11 +129,19 @@ impl Lifecycle {
 
     /// Whether it can decide.
     pub(super) fn readiness(&self) -> Probe {
-        match *self.0.phase.borrow() {
-            Phase::Serving => Ok(()),
-            Phase::Starting => Err("not ready: the store is being opened".to_owned()),
-            Phase::Undecided => Err("not ready: keys cannot be read, see the log".to_owned()),
-            Phase::Stopping => Err("not ready: stopping, calls in flight are answered".to_owned()),
+        let phase = *self.0.phase.borrow();
+        match (phase, self.silent(SILENT)) {
+            (Phase::Serving, None) => Ok(()),
+            (Phase::Serving | Phase::Undecided, Some(silent)) => {
+                Err(format!("not ready: {silent}"))
+            }
+            (Phase::Starting, _) => Err("not ready: the store is being opened".to_owned()),
+            (Phase::Undecided, None) => {
+                Err("not ready: keys cannot be read, see the log".to_owned())
+            }
+            (Phase::Stopping, _) => {
+                Err("not ready: stopping, calls in flight are answered".to_owned())
+            }
         }
     }
 
@@ -140,12 +151,6 @@ impl Lifecycle {
         if *self.0.phase.borrow() == Phase::Stopping {
             return Ok(());
         }
-        match self.0.workers.get().and_then(|workers| workers.stuck(STUCK)) {
-            None => Ok(()),
-            Some((number, silent)) => {
-                let seconds = silent.as_secs();
-                Err(format!("stuck: worker {number} has done nothing for {seconds} s"))
-            }
-        }
+        self.silent(STUCK).map_or(Ok(()), |silent| Err(format!("stuck: {silent}")))
     }
 }

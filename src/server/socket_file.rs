@@ -20,8 +20,10 @@ use crate::config::UnixSocket;
 
 /// A listening Unix socket.
 pub(super) struct SocketFile {
-    listener: UnixListener,
+    // Goes first: whoever finds a file that nobody listens on puts its own there, and that one
+    // would be removed.
     _file: Remove,
+    listener: UnixListener,
 }
 
 /// Removes the file when its listener goes.
@@ -69,7 +71,7 @@ impl SocketFile {
         }
         rustix::net::listen(&bound, backlog).map_err(io::Error::from)?;
         let listener = UnixListener::from_std(StdListener::from(bound))?;
-        Ok(Self { listener, _file: file })
+        Ok(Self { _file: file, listener })
     }
 
     /// What accepts.

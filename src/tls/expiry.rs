@@ -1,10 +1,12 @@
 //! When to warn of a certificate that expires: daily from 30 days before, hourly from
-//! three.
+//! three. Of what does not hold for another reason: as often as is asked.
 
 use crate::clock::Timestamp;
 
-const HOUR: i64 = 60 * 60 * 1000;
-const DAY: i64 = 24 * HOUR;
+/// In milliseconds.
+pub(super) const HOUR: i64 = 60 * 60 * 1000;
+/// The same.
+pub(super) const DAY: i64 = 24 * HOUR;
 
 /// Remembers when it has warned of one certificate.
 #[derive(Debug, Default)]
@@ -22,6 +24,11 @@ impl Warnings {
             _ if left <= 30 * DAY => DAY,
             _ => return false,
         };
+        self.due_every(period, now)
+    }
+
+    /// Whether to warn at `now` of what is to be warned of once a `period`.
+    pub(super) fn due_every(&mut self, period: i64, now: Timestamp) -> bool {
         // A clock that was set back must not silence it.
         let due =
             self.last.is_none_or(|last| !(last.0..last.0.saturating_add(period)).contains(&now.0));

@@ -1,7 +1,7 @@
 //! Looks whether the files have changed, and takes the new set if it is whole.
 //!
-//! INVARIANT: there is always a set; one that is wrong changes nothing but a counter
-//! and, once for each thing that is wrong, the log.
+//! INVARIANT: there is always a set; one that is wrong, or does not hold while the present
+//! one does, changes nothing but a counter and, once for each thing that is wrong, the log.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,13 +10,21 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 use super::{
     Files, Set, TlsError,
     expiry::{self, Warnings},
-    files::{Look, Seen},
+    files::{Contents, Look, Seen},
+    set::Validity,
 };
-use crate::{clock::Clock, metrics::Reloads, telemetry::OncePerSecond};
+use crate::{
+    clock::{Clock, Timestamp},
+    metrics::Reloads,
+    telemetry::OncePerSecond,
+};
 
 /// How often the files are read. They are small, and a change counts, not how it is
 /// made: renamed, written in place, or a symlink that Kubernetes turns elsewhere.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// A certificate that will hold within this is no mistake: clocks differ.
+const SOON: i64 = 5 * 60 * 1000;
 
 /// The newest set, for whoever makes handshakes. Clones are the same.
 #[derive(Clone)]
@@ -33,6 +41,13 @@ struct Inner {
     distrusted: OncePerSecond,
 }
 
+/// When it was warned of the present set.
+#[derive(Default)]
+struct Warned {
+    certificate: Warnings,
+    cas: Warnings,
+}
+
 impl Reloader {
     /// Reads the first set. Those after it are counted in `reloads`.
     ///
@@ -42,7 +57,6 @@ impl Reloader {
         let contents = files.read()?;
         let set = Set::new(&files, &contents)?;
         say(&set, "TLS is on");
-        warn_of_cas(&set, &clock);
         Ok(Self(Arc::new(Inner {
             first: contents.seen(),
             files,
@@ -82,12 +96,13 @@ impl Reloader {
         }
     }
 
-    /// Takes new sets as long as it is let, and warns of certificates that expire.
+    /// Takes new sets as long as it is let, and warns of certificates that do not hold, or not for
+    /// long.
     pub async fn run(self) {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut known, mut wrong) = (self.0.first, None);
-        let mut warnings = Warnings::default();
+        let mut warned = Warned::default();
         loop {
             ticks.tick().await;
             let inner = Arc::clone(&self.0);
@@ -100,16 +115,38 @@ impl Reloader {
                 Look::Unsettled => {}
                 Look::Same => wrong = None,
                 Look::Unreadable(error) => self.refuse(error, &mut wrong),
-                Look::New(contents, seen) => match Set::new(&self.0.files, &contents) {
-                    Ok(set) => {
-                        (known, wrong, warnings) = (seen, None, Warnings::default());
+                Look::New(contents, seen) => match self.successor(&contents) {
+                    Ok(Some(set)) => {
+                        (known, wrong, warned) = (seen, None, Warned::default());
                         self.take(set);
                     }
+                    // It is new again at the next look.
+                    Ok(None) => {}
                     Err(error) => self.refuse(error, &mut wrong),
                 },
             }
-            self.warn(&mut warnings);
+            self.warn(&mut warned);
         }
+    }
+
+    /// The set that `contents` make, to take the place of the present one; `None`: not yet, but
+    /// soon.
+    fn successor(&self, contents: &Contents) -> Result<Option<Set>, TlsError> {
+        let Inner { files, clock, sets, .. } = &*self.0;
+        let (set, now) = (Set::new(files, contents)?, clock.now());
+        // Clients that refuse the present one are no worse off with another.
+        if sets.borrow().validity(now) != Validity::Holds {
+            return Ok(Some(set));
+        }
+        let why = match set.validity(now) {
+            Validity::Holds => return Ok(Some(set)),
+            Validity::NotYet if set.begins().0.saturating_sub(now.0) <= SOON => return Ok(None),
+            Validity::NotYet => {
+                format!("does not hold before {}, and is taken once it does", set.begins())
+            }
+            Validity::Expired => format!("has expired at {}", set.expires()),
+        };
+        Err(TlsError::Wrong { what: "certificate", path: files.cert.clone(), why })
     }
 
     fn take(&self, set: Set) {
@@ -118,7 +155,6 @@ impl Reloader {
         self.0.sets.send_replace(Arc::clone(&set));
         self.0.reloads.done();
         say(&set, "took a new TLS certificate");
-        warn_of_cas(&set, &self.0.clock);
     }
 
     fn refuse(&self, error: TlsError, wrong: &mut Option<TlsError>) {
@@ -133,21 +169,28 @@ impl Reloader {
         *wrong = Some(error);
     }
 
-    fn warn(&self, warnings: &mut Warnings) {
+    fn warn(&self, warned: &mut Warned) {
         let (now, set) = (self.0.clock.now(), self.0.sets.borrow().clone());
-        if !warnings.due(now, set.expires()) {
-            return;
+        if set.expired_cas(now).next().is_some() && warned.cas.due_every(expiry::DAY, now) {
+            warn_of_cas(&set, now);
         }
         let (certificate, expires) = (set.certificate(), set.expires());
         let (subject, serial) = (&certificate.subject, &certificate.serial);
-        if expires <= now {
-            tracing::warn!(
+        match set.validity(now) {
+            Validity::NotYet if warned.certificate.due_every(expiry::HOUR, now) => tracing::warn!(
+                subject, serial, begins = %set.begins(),
+                "the TLS certificate does not hold yet: clients refuse it; put one that does in its \
+                 place"
+            ),
+            Validity::Holds if warned.certificate.due(now, expires) => {
+                let left = expiry::left(now, expires);
+                tracing::warn!(subject, serial, %expires, left, "the TLS certificate expires soon");
+            }
+            Validity::Expired if warned.certificate.due(now, expires) => tracing::warn!(
                 subject, serial, %expires,
                 "the TLS certificate has expired: clients refuse it; put a new one in its place"
-            );
-        } else {
-            let left = expiry::left(now, expires);
-            tracing::warn!(subject, serial, %expires, left, "the TLS certificate expires soon");
+            ),
+            _ => {}
         }
     }
 }
@@ -163,8 +206,8 @@ fn say(set: &Set, what: &'static str) {
     );
 }
 
-fn warn_of_cas(set: &Set, clock: &Clock) {
-    for ca in set.expired_cas(clock.now()) {
+fn warn_of_cas(set: &Set, now: Timestamp) {
+    for ca in set.expired_cas(now) {
         tracing::warn!(
             subject = ca.subject,
             expires = %ca.expires,
@@ -172,3 +215,6 @@ fn warn_of_cas(set: &Set, clock: &Clock) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

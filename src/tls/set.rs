@@ -19,7 +19,19 @@ pub struct Set {
     http_config: Arc<ServerConfig>,
     clients: Option<Clients>,
     certificate: Certificate,
+    begins: Timestamp,
     expires: Timestamp,
+}
+
+/// Whether clients take a certificate for valid.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Validity {
+    /// From later on.
+    NotYet,
+    /// Now.
+    Holds,
+    /// No more.
+    Expired,
 }
 
 /// The CAs that vouch for clients.
@@ -87,9 +99,10 @@ impl Set {
             Certificate::read(der).map_err(|_| bad_cert("holds what is no certificate".to_owned()))
         };
         let read = chain.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let (certificate, expires) = match (read.first(), read.iter().map(|one| one.expires).min())
-        {
-            (Some(first), Some(expires)) => (first.clone(), expires),
+        let (begins, expires) =
+            (read.iter().map(|one| one.begins), read.iter().map(|one| one.expires));
+        let (certificate, begins, expires) = match (read.first(), begins.max(), expires.min()) {
+            (Some(first), Some(begins), Some(expires)) => (first.clone(), begins, expires),
             _ => return Err(bad_cert("is empty".to_owned())),
         };
         let key = pem::private_key(&contents.key).map_err(|why| wrong("key", &files.key, why))?;
@@ -124,7 +137,7 @@ impl Set {
         let mut http_config = config.clone();
         http_config.alpn_protocols.push(b"http/1.1".to_vec());
         let (config, http_config) = (Arc::new(config), Arc::new(http_config));
-        Ok(Self { config, http_config, clients, certificate, expires })
+        Ok(Self { config, http_config, clients, certificate, begins, expires })
     }
 
     /// What handshakes for HTTP/2 are made with. Its sessions are its own.
@@ -142,9 +155,23 @@ impl Set {
         &self.certificate
     }
 
+    /// From when on every certificate of the chain holds.
+    pub(super) fn begins(&self) -> Timestamp {
+        self.begins
+    }
+
     /// When the first certificate of the chain expires.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    /// Whether the chain holds at `now`.
+    pub(super) fn validity(&self, now: Timestamp) -> Validity {
+        match () {
+            () if self.expires <= now => Validity::Expired,
+            () if self.begins > now => Validity::NotYet,
+            () => Validity::Holds,
+        }
     }
 
     /// Whether clients need a certificate.

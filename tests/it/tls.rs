@@ -11,6 +11,7 @@ mod python;
 mod reload;
 mod start;
 mod stop;
+mod validity;
 
 use std::{path::PathBuf, sync::Arc};
 

@@ -121,9 +121,11 @@ fn meaning(code: Code) -> (&'static str, &'static str) {
         Code::Aborted => ("somebody else was faster", ""),
         Code::ResourceExhausted => ("the sidecar has no room for this", ""),
         Code::Unavailable => ("the sidecar cannot answer now", "try again"),
-        Code::DeadlineExceeded => {
-            ("the sidecar did not answer in time", "pass a longer --timeout to wait longer")
-        }
+        // It is the sidecar's own: calls carry none.
+        Code::DeadlineExceeded => (
+            "the sidecar gave the call up",
+            "try again; how long a call may take is its --request-timeout",
+        ),
         Code::Cancelled => ("the call was cancelled", "try again"),
         Code::Unimplemented => (
             "the server does not know this call",
@@ -156,5 +158,18 @@ fn root_cause(error: &(dyn Error + 'static)) -> String {
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::TimedOut) => kind.to_string(),
         _ => plain(&io.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sidecar_that_gives_a_call_up_is_not_to_be_waited_for_longer() {
+        let server = "http://127.0.0.1:50052".parse().unwrap();
+        let said = refused(&server, &Status::deadline_exceeded("not answered in time")).to_string();
+        assert!(said.contains("not answered in time; try again"), "{said}");
+        assert!(said.contains("--request-timeout") && !said.contains("--timeout"), "{said}");
     }
 }

@@ -1,12 +1,15 @@
 //! What a start tells people: on one screen, or as one event for a log.
 
-use std::{env, fmt::Write as _};
+use std::{env, fmt::Write as _, io, thread};
 
 use crate::{cli::output, config::Address, grpc::hex, server::Started, telemetry::LogFormat};
 
 /// Says where everything is and what to try next: on one screen for people, as
-/// one event for a log.
-pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<()> {
+/// one event for a log. Does not wait for anybody to read it.
+///
+/// # Errors
+/// There can be no thread.
+pub(super) fn announce(started: &Started, format: LogFormat) -> io::Result<()> {
     let recovery = &started.recovery;
     if recovery.torn > 0 {
         tracing::warn!(
@@ -73,11 +76,22 @@ pub(super) fn announce(started: &Started, format: LogFormat) -> anyhow::Result<(
             line("policy", &digest);
             if let Some(address) = started.admin_listen.first() {
                 line("try next", &next_command(address, started.tls.is_some(), &token));
+                if started.tls.is_some() && matches!(address, Address::Tcp(_)) {
+                    line("", MAY_NEED);
+                }
             }
-            output::print_text(&text)?;
+            thread::Builder::new().name("announce".to_owned()).spawn(move || print(&text))?;
         }
     }
     Ok(())
+}
+
+/// Standard output may be a pipe that is full.
+fn print(text: &str) {
+    if let Err(error) = output::print_text(text) {
+        let error = &*error as &dyn std::error::Error;
+        tracing::warn!(error, "serving, but nobody is told where");
+    }
 }
 
 /// Where the dashboard is, as a browser takes it; `None`: nowhere.
@@ -91,7 +105,11 @@ fn dashboard(started: &Started) -> Option<String> {
     Some(addresses.join(", ")).filter(|addresses| !addresses.is_empty())
 }
 
-/// A command that works against this very sidecar when it is pasted.
+/// What the next command needs over TLS, which cannot be told from here.
+const MAY_NEED: &str = "(--tls-ca FILE if its CA is a private one, --tls-server-name NAME if the \
+    certificate is for another name; --tls-cert and --tls-key if clients need one)";
+
+/// A command that works against this very sidecar when it is pasted; over TLS it may need more.
 fn next_command(admin: &Address, tls: bool, token: &str) -> String {
     let program = env::args().next().unwrap_or_else(|| "octavia-authz".to_owned());
     let server = match admin {

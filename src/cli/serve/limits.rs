@@ -9,7 +9,8 @@ use crate::{cli::time, config::Limits};
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Keep at most N connections for each API open; one more takes the place of the one that has
-    /// been idle longest
+    /// been idle longest. It is fewer where the limit of open files, shared among the APIs, leaves no
+    /// room for that
     #[arg(
         long,
         value_name = "N",
@@ -40,7 +41,7 @@ pub struct LimitArgs {
     )]
     pub max_streams: u32,
 
-    /// Refuse a call whose headers have more than BYTES together
+    /// Refuse a call whose headers have more than BYTES together; over HTTP/1.1 at least 8192 fit
     #[arg(
         long,
         value_name = "BYTES",

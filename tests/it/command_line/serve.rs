@@ -1,17 +1,20 @@
 //! `serve`: its variables, its first screen, and its policy file.
 
 use std::{
-    fs,
-    io::{BufRead as _, BufReader, Read as _},
+    fs, io,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     process::{Child, Command, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    process::{Pid, Signal, kill_process},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{program, run};
-use crate::sidecar::{Sidecar, connect};
+use crate::sidecar::{Sidecar, connect, wait_until};
 
 /// A policy file with a service of its own.
 const SHOP: &str = "
@@ -153,6 +156,36 @@ fn the_first_screen_says_where_everything_is_and_a_command_that_works() {
         log.contains("stopped") && !log.contains('\u{1b}'),
         "colours without a terminal: {log}"
     );
+}
+
+/// A pipe's end for writing, which takes no more, and the other one.
+fn full_pipe() -> (io::PipeWriter, io::PipeReader) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    let flags = fcntl_getfl(&writer).unwrap();
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).unwrap();
+    while writer.write(&[0; 4096]).is_ok() {}
+    fcntl_setfl(&writer, flags).unwrap();
+    (writer, reader)
+}
+
+#[test]
+fn whoever_does_not_read_the_first_screen_holds_up_neither_service_nor_stop() {
+    let temporary = TempDir::new().unwrap();
+    let socket = format!("unix:{}", temporary.path().join("a.sock").display());
+    let (writer, _reader) = full_pipe();
+    let mut command = program();
+    command.args(["serve", "--listen", &socket, "--admin-listen", "none", "--log-format", "text"]);
+    command.arg("--data-dir").arg(temporary.path().join("data")).stdout(writer);
+    let mut running = Running(command.stderr(Stdio::null()).spawn().unwrap());
+    wait_until("it to serve", || {
+        let mut health = program();
+        health.args(["health", "--server", &socket]);
+        run(health).said() == "SERVING\n"
+    });
+    let pid = Pid::from_child(&running.0);
+    kill_process(pid, Signal::TERM).unwrap();
+    wait_until("the end", || running.0.try_wait().unwrap().is_some());
+    assert_eq!(running.0.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use std::{net::TcpStream, process::Command};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
-use crate::sidecar::{PROGRAM, Sidecar};
+use crate::sidecar::{PATIENCE, PROGRAM, Sidecar};
 
 fn start(limit: &str, args: &[&str]) -> (TempDir, Sidecar) {
     let dir = TempDir::new().unwrap();
@@ -18,7 +20,7 @@ fn start(limit: &str, args: &[&str]) -> (TempDir, Sidecar) {
 async fn connections_leave_open_files_for_the_store_and_it_says_how_many_there_may_be() {
     let (_dir, sidecar) = start("100:600", &[]);
     let log = sidecar.log();
-    assert!(log.contains(r#""open_files":600,"max_connections":80"#), "{log}");
+    assert!(log.contains(r#""open_files":600,"max_connections":19,"apis":4"#), "{log}");
     let (_, text) = sidecar.create("writer").await;
     let _idle: Vec<_> = (0..300).map(|_| TcpStream::connect(&sidecar.listen).unwrap()).collect();
     for _ in 0..10 {
@@ -29,8 +31,30 @@ async fn connections_leave_open_files_for_the_store_and_it_says_how_many_there_m
 }
 
 #[tokio::test]
+async fn who_fills_the_other_apis_takes_no_open_file_of_authorization_or_the_store() {
+    let limit = getrlimit(Resource::Nofile);
+    // Ours, for the clients.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    // Those that say nothing stay.
+    let args = ["--authzen-listen", "127.0.0.1:0", "--handshake-timeout", "1h"];
+    let (_dir, sidecar) = start("700:700", &args);
+    let (_, text) = sidecar.create("writer").await;
+    let dashboard = sidecar.dashboard.trim_start_matches("http://");
+    let mut idle = Vec::new();
+    for address in [&sidecar.ops_listen, &sidecar.authzen_listen, dashboard, &sidecar.admin_listen]
+    {
+        idle.extend((0..220).map(|_| TcpStream::connect(address).unwrap()));
+    }
+    let decided = timeout(PATIENCE, sidecar.authorize(&text, "articles.create"));
+    assert!(decided.await.expect("nobody is let in").allowed);
+    timeout(PATIENCE, sidecar.create("writer")).await.expect("no key can be made");
+    assert!(!sidecar.finish().await.contains("could not be accepted"));
+    drop(idle);
+}
+
+#[tokio::test]
 async fn the_soft_limit_of_open_files_is_raised() {
-    let (_dir, sidecar) = start("100:20000", &[]);
+    let (_dir, sidecar) = start("100:20000", &["--max-connections", "4000"]);
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", sidecar.pid())).unwrap();
     let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     assert_eq!(line.split_whitespace().nth(3), Some("20000"), "{line}");

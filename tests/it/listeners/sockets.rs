@@ -18,7 +18,10 @@ use octavia_authz::pb::v1::{
 use rustix::process::{getegid, geteuid};
 use tempfile::TempDir;
 
-use crate::sidecar::{Bearer, PROGRAM, Sidecar, connect};
+use crate::{
+    durable::syscalls::Traced,
+    sidecar::{Bearer, PROGRAM, Sidecar, connect},
+};
 
 /// Creates a writer's key at an address of the admin API.
 async fn create_at(address: &str, sidecar: &Sidecar) -> String {
@@ -109,6 +112,29 @@ async fn the_socket_of_a_process_that_lives_and_what_is_no_socket_are_left_alone
     let expected = format!("cannot listen on `{socket}`: something that is no socket is there");
     assert!(said.contains(&expected), "{said}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "kept");
+}
+
+#[tokio::test]
+#[ignore = "needs strace"]
+async fn a_sockets_file_is_removed_before_anybody_could_take_it_for_one_that_was_left_behind() {
+    let temporary = TempDir::new().unwrap();
+    let (path, trace) = (temporary.path().join("a.sock"), temporary.path().join("trace"));
+    let strace = ["-e", "trace=bind,close,unlink,unlinkat", "-o", trace.to_str().unwrap()];
+    let data = temporary.path().join("data");
+    let traced = Traced::start_with(&data, &strace, &["--listen", &address(&path)]).unwrap();
+    traced.terminate();
+    assert_eq!(traced.wait().await, Some(0));
+    let trace = fs::read_to_string(trace).unwrap();
+    let mut lines = trace.lines().map(|line| line.split_once(' ').unwrap().1.trim_start());
+    let named = format!("\"{}\"", path.display());
+    let bound = lines.find(|line| line.starts_with("bind(") && line.contains(&named)).unwrap();
+    let descriptor: String =
+        bound.trim_start_matches("bind(").chars().take_while(char::is_ascii_digit).collect();
+    // By then somebody else would have a file of his own there.
+    let closed = [format!("close({descriptor})"), format!("close({descriptor} ")];
+    let is_closed = |line: &str| closed.iter().any(|closed| line.starts_with(closed));
+    let first = lines.find(|line| line.contains(&named) || is_closed(line)).unwrap();
+    assert!(first.starts_with("unlink"), "{first}");
 }
 
 #[tokio::test]

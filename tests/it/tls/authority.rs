@@ -1,5 +1,7 @@
 //! CAs of tests, and what they issue.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, date_time_ymd,
@@ -16,7 +18,17 @@ pub struct Issued {
 
 impl Authority {
     pub fn new(name: &str) -> Self {
+        Self::with(CertificateParams::default(), name)
+    }
+
+    /// One that expires at a moment, in whole seconds.
+    pub fn until(name: &str, expires: SystemTime) -> Self {
         let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(1970, 1, 1) + expires.duration_since(UNIX_EPOCH).unwrap();
+        Self::with(params, name)
+    }
+
+    fn with(mut params: CertificateParams, name: &str) -> Self {
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -29,7 +41,7 @@ impl Authority {
 
     /// For a server on this machine.
     pub fn server(&self) -> Issued {
-        self.issue("server", &["localhost", "127.0.0.1"], 4000, ExtendedKeyUsagePurpose::ServerAuth)
+        self.server_until(4000)
     }
 
     pub fn server_for(&self, name: &str) -> Issued {
@@ -39,6 +51,14 @@ impl Authority {
     /// For a server on this machine, until a year begins.
     pub fn server_until(&self, year: i32) -> Issued {
         self.issue("server", &["localhost", "127.0.0.1"], year, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// For a server on this machine, from a moment on, in whole seconds.
+    pub fn server_from(&self, begins: SystemTime) -> Issued {
+        let for_names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(for_names).unwrap();
+        params.not_before = date_time_ymd(1970, 1, 1) + begins.duration_since(UNIX_EPOCH).unwrap();
+        self.sign(params, "server", ExtendedKeyUsagePurpose::ServerAuth)
     }
 
     pub fn client(&self, name: &str) -> Issued {
@@ -59,8 +79,17 @@ impl Authority {
     ) -> Issued {
         let for_names: Vec<String> = for_names.iter().map(ToString::to_string).collect();
         let mut params = CertificateParams::new(for_names).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
         params.not_after = date_time_ymd(until, 1, 1);
+        self.sign(params, name, usage)
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        name: &str,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> Issued {
+        params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate().unwrap();

@@ -1,6 +1,11 @@
 //! The command line over TLS: what it needs, and what it says when something is wrong.
 
-use std::process::Command;
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
 
 use super::{Authority, Files, finish};
 use crate::{
@@ -132,4 +137,23 @@ async fn an_expired_certificate_and_one_for_another_name_are_told_apart() {
         }
         finish(sidecar).await;
     }
+}
+
+#[test]
+fn the_first_screen_says_what_the_next_command_may_need() {
+    let (files, data) =
+        (Files::new(&Authority::new("servers").server(), None), TempDir::new().unwrap());
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.args(["--log-format", "text", "--data-dir"]).arg(data.path()).args(files.args());
+    let mut serving = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(serving.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = lines.skip_while(|line| !line.contains("try next"));
+    let next = lines.next();
+    // It is written as a whole, and ends here if there is no more.
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let needs = lines.next();
+    assert!(next.is_some_and(|next| next.contains("--server https://127.0.0.1:")));
+    assert!(needs.is_some_and(|needs| needs.contains("(--tls-ca FILE")));
 }

@@ -63,9 +63,13 @@ fn files_that_cannot_be_used_are_named_with_what_to_do() {
 
 #[test]
 fn plain_text_beyond_loopback_needs_a_flag() {
-    for (flag, address) in
-        [("--listen", "0.0.0.0:0"), ("--admin-listen", "0.0.0.0:0"), ("--listen", "[::]:0")]
-    {
+    for (flag, address) in [
+        ("--listen", "0.0.0.0:0"),
+        ("--listen", "[::]:0"),
+        ("--admin-listen", "0.0.0.0:0"),
+        ("--authzen-listen", "0.0.0.0:0"),
+        ("--dashboard-listen", "0.0.0.0:0"),
+    ] {
         let said = refused(&[flag, address]);
         for part in [flag, address, "--tls-cert", "127.0.0.1", "--allow-plaintext"] {
             assert!(said.contains(part), "{part}: {said}");
