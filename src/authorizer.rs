@@ -6,9 +6,11 @@
 
 mod decision;
 mod question;
+mod unread;
 
 use std::sync::Arc;
 
+pub(crate) use self::unread::log_unread;
 pub use self::{
     decision::{Admission, Decision, Denied, Outcome, Reason},
     question::{Demand, Question},

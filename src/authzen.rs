@@ -27,7 +27,7 @@ use self::{
     request::{Evaluation, Evaluations},
 };
 use crate::{
-    authorizer::{Authorizer, Outcome, Question, Reason},
+    authorizer::{Authorizer, Outcome, Question, Reason, log_unread},
     decision_log::{Call, Decided, DecisionLog},
     grpc::peer_in_extensions,
     metrics::{Api, Counted},
@@ -136,8 +136,7 @@ impl Decider {
             undecided(Some(Outcome::Deny(Reason::RequestInvalid)));
         })?;
         let decision = self.authorizer.authorize(&question).map_err(|error| {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "a key could not be read");
+            log_unread(&error);
             undecided(None);
             let message = "the store could not be read; nothing was decided";
             Error::new(StatusCode::SERVICE_UNAVAILABLE, message)

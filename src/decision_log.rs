@@ -24,7 +24,7 @@ pub use self::entry::{Call, Decided, Http};
 use crate::{
     authorizer::Outcome,
     metrics::Counted,
-    policy::{CurrentPolicy, service_or_default},
+    policy::{CurrentPolicy, Policy, service_or_default},
     telemetry::{Noted, Ratio},
 };
 
@@ -32,6 +32,9 @@ use crate::{
 const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(9_999);
 /// So many more of them are a second.
 const PER_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(999);
+
+/// What a span calls a service or an action that the policy does not have.
+const OTHER: &str = "other";
 
 /// Writes what was decided. Clones are the same.
 #[derive(Clone, Debug)]
@@ -63,7 +66,8 @@ impl DecisionLog {
         if log.traced
             && let Some(noted) = call.extensions.get::<Noted>()
         {
-            noted.note(decided.outcome == Some(Outcome::Allow), || attributes(decided));
+            let allowed = decided.outcome == Some(Outcome::Allow);
+            noted.note(allowed, || attributes(decided, &log.policy.get()));
         }
         match decided.outcome {
             Some(Outcome::Allow) => {
@@ -112,9 +116,9 @@ fn reason(outcome: Option<Outcome>) -> &'static str {
     outcome.map_or(Counted::Unavailable, Counted::from).name()
 }
 
-/// What a span says of a decision. Names are those of the policy and of the key: of what only the
-/// client says, nothing.
-fn attributes(decided: &Decided<'_>) -> Vec<KeyValue> {
+/// What a span says of a decision. Names are those of `policy` and of the key; for what only the
+/// client says, it says [`OTHER`].
+fn attributes(decided: &Decided<'_>, policy: &Policy) -> Vec<KeyValue> {
     let allowed = decided.outcome == Some(Outcome::Allow);
     let mut attributes = vec![
         KeyValue::new("octavia.allowed", allowed),
@@ -122,11 +126,17 @@ fn attributes(decided: &Decided<'_>) -> Vec<KeyValue> {
     ];
     if let Some(key) = decided.key {
         let record = key.record();
+        let service = policy.service(service_or_default(decided.service));
+        let has = |action: &str| service.is_some_and(|service| service.action(action).is_some());
+        let action = match decided.action {
+            actions if actions.is_empty() || actions.split(',').all(has) => actions,
+            _ => OTHER,
+        };
         let texts = [
             ("octavia.key_id", record.id.as_str()),
             ("octavia.role", &record.role),
-            ("octavia.service", service_or_default(decided.service)),
-            ("octavia.action", decided.action),
+            ("octavia.service", service.map_or(OTHER, |service| service.name())),
+            ("octavia.action", action),
         ];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
         attributes.extend(texts.map(|(name, text)| KeyValue::new(name, entry::shown(text))));

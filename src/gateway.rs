@@ -20,7 +20,7 @@ pub use self::{
     request::{HttpRequest, Named},
 };
 use crate::{
-    authorizer::{Admission, Authorizer, Demand, Outcome, Reason},
+    authorizer::{Admission, Authorizer, Demand, Outcome, Reason, log_unread},
     metrics::{Api, Counted},
     policy::{Body, Policy, path_fault},
     resolved_key::ResolvedKey,
@@ -119,8 +119,7 @@ impl Gateway {
             let admission = match admitted {
                 Ok(admission) => admission,
                 Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "a key could not be read");
+                    log_unread(&error);
                     return Verdict::undecided();
                 }
             };
@@ -132,6 +131,7 @@ impl Gateway {
                 _ => return Verdict::new(admission, asked.as_ref()),
             }
         }
+        self.authorizer.count_undecided(Counted::Unavailable);
         Verdict::undecided()
     }
 }

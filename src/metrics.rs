@@ -200,7 +200,7 @@ impl Handles {
         registry.register_collector(Box::new(Dropped));
         registry.register(
             "admin_sign_ins_failed",
-            "Sign-ins to the admin API that failed",
+            "Sign-ins to the admin API and the dashboard that failed",
             self.sign_ins_failed.0.clone(),
         );
         registry.register("ready", "1 while the sidecar can decide", self.ready.0.clone());

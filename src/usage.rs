@@ -64,7 +64,7 @@ struct Shared {
     clock: Clock,
     since: AtomicI64,
     written: AtomicU64,
-    /// When the last flush succeeded, in milliseconds; [`NEVER`] is none.
+    /// When the last flush succeeded, in milliseconds, or it was opened; [`NEVER`] is neither.
     flushed: AtomicI64,
     queue: Arc<Queue>,
     // INVARIANT: taken in this order: flush, ledger, base.
@@ -117,14 +117,15 @@ impl Usage {
     /// # Errors
     /// [`UsageError`] when the directory cannot be used at all.
     pub fn open(dir: &Path, clock: Clock) -> Result<Self, UsageError> {
-        let Opened { rows, sum, last_used } = files::open(dir, clock.now())?;
+        let opened = clock.now();
+        let Opened { rows, sum, last_used } = files::open(dir, opened)?;
         let queue = Queue::new();
         Ok(Self(Arc::new(Shared {
             dir: dir.to_owned(),
             clock: clock.clone(),
             since: AtomicI64::new(sum.since.0),
             written: AtomicU64::new(0),
-            flushed: AtomicI64::new(NEVER),
+            flushed: AtomicI64::new(valid(opened.0)),
             flush: Mutex::new(Flush { sum, in_doubt: false }),
             ledger: Mutex::new(Ledger::new(last_used, Arc::clone(&queue), clock)),
             queue,
@@ -255,7 +256,8 @@ impl Usage {
         WeakUsage(Arc::downgrade(&self.0))
     }
 
-    /// When a flush last succeeded: what was recorded until then is durable. `None`: none has yet.
+    /// When a flush last succeeded, or else when it was opened: what was recorded until then is
+    /// durable. `None` if the clock did not tell the time.
     pub fn flushed(&self) -> Option<Timestamp> {
         let flushed = self.0.flushed.load(Ordering::Relaxed);
         Some(Timestamp(flushed)).filter(|_| flushed != NEVER)

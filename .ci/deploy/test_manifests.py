@@ -79,6 +79,25 @@ class Manifests(unittest.TestCase):
     def test_the_sidecar_template_makes_what_the_plain_manifest_says(self):
         self.assertEqual(compared(rendered_app()), compared(plain("sidecar.yaml")))
 
+    def test_no_variable_is_set_twice(self):
+        for document, pod in pods(every_document()):
+            for container in containers(pod):
+                names = [variable["name"] for variable in container.get("env", [])]
+                self.assertEqual(len(names), len(set(names)), document["metadata"]["name"])
+
+    def test_a_policy_names_no_port_of_an_init_container(self):
+        # Older Calico finds names of ports in `containers` only.
+        for document in plain("sidecar.yaml") + rendered_app():
+            if document["kind"] == "NetworkPolicy":
+                for rule in document["spec"]["ingress"]:
+                    for port in rule["ports"]:
+                        self.assertIsInstance(port["port"], int)
+
+    def test_a_roll_back_does_not_wait_for_a_broken_pod(self):
+        for document in every_document():
+            if document["kind"] == "StatefulSet":
+                self.assertEqual(document["spec"]["podManagementPolicy"], "Parallel")
+
     def test_no_container_may_more_than_it_needs(self):
         for document, pod in pods(every_document()):
             with self.subTest(document["metadata"]["name"]):
@@ -162,6 +181,30 @@ class Chart(unittest.TestCase):
         self.refused("workers", {"workers": 0})
         self.refused("keepDays", {"backup": {"keepDays": 0}})
         self.refused("clients", {"networkPolicy": {"clients": []}})
+        self.refused("folder", {"persistence": {"folder": "../data"}})
+
+    def test_a_variable_that_the_chart_sets_is_refused(self):
+        twice = [{"name": "OCTAVIA_AUTHZ_DATA_DIR", "value": "/var/lib/octavia-authz/restored"}]
+        self.refused("OCTAVIA_AUTHZ_DATA_DIR is set already", {"extraEnv": twice})
+        self.refused("RUST_LOG is set already", {"extraEnv": [{"name": "RUST_LOG", "value": "info"}] * 2})
+        with tempfile.TemporaryDirectory() as folder:
+            self.refused("OCTAVIA_AUTHZ_DATA_DIR is set already", {"octavia-authz": {"extraEnv": twice}}, app_chart(folder))
+
+    def test_what_was_restored_is_what_is_served(self):
+        documents = rendered({"persistence": {"folder": "restored-2026-11-29"}})[0]
+        documents += rendered_app({"octavia-authz": {"sidecar": {"folder": "restored-2026-11-29"}}})
+        served = [
+            variable["value"]
+            for _, pod in pods(documents)
+            for container in containers(pod)
+            for variable in container.get("env", [])
+            if variable["name"] == "OCTAVIA_AUTHZ_DATA_DIR"
+        ]
+        self.assertEqual(served, ["/var/lib/octavia-authz/restored-2026-11-29"] * 2)
+
+    def test_uninstalling_an_app_keeps_its_keys(self):
+        [claim] = [d for d in rendered_app() if d["kind"] == "PersistentVolumeClaim"]
+        self.assertEqual(claim["metadata"]["annotations"], {"helm.sh/resource-policy": "keep"})
 
     def test_plain_text_has_to_be_asked_for(self):
         self.refused("tls.allowPlaintext", {"tls": {"enabled": False}})

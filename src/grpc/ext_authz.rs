@@ -19,6 +19,7 @@ use super::{convert, peer};
 use crate::{
     decision_log::{Call, DecisionLog},
     gateway::{Gateway, HttpRequest, Named, Verdict},
+    metrics::Counted,
     policy::WhenConditional,
 };
 
@@ -68,6 +69,7 @@ impl generated::authorization_server::Authorization for ExtAuthz {
             Ok(request) => request,
             Err(error) => {
                 tracing::debug!(%error, "an HTTP request cannot be read");
+                self.gateway.authorizer().count_undecided(Counted::RequestInvalid);
                 let (request, verdict) = (HttpRequest::default(), Verdict::unreadable());
                 log::decision(&self.log, &call, &self.gateway, &request, &verdict);
                 return Ok(Response::new(answer::answer(&self.gateway, &request, verdict)));

@@ -5,8 +5,10 @@
 //! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>
 
 use std::{
+    collections::HashSet,
     future::Future,
     pin::Pin,
+    sync::LazyLock,
     task::{Context, Poll, ready},
 };
 
@@ -18,6 +20,8 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::Span;
 use pin_project_lite::pin_project;
+use prost::Message as _;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tonic::Code;
 use tower::{Layer, Service};
 
@@ -25,12 +29,18 @@ use super::{
     Peer,
     ended::{self, EndedBody, Ends},
 };
-use crate::telemetry::{Noted, Traces};
+use crate::{
+    pb,
+    telemetry::{Noted, Traces},
+};
+
+/// The one method that is not of our own contract.
+const CHECK: &str = "envoy.service.auth.v3.Authorization/Check";
 
 /// What calls are.
 #[derive(Copy, Clone, Debug)]
 pub enum Spoken {
-    /// gRPC, of services whose names begin so.
+    /// gRPC, of these services.
     Grpc(&'static [&'static str]),
     /// HTTP, of routes of axum's.
     Http,
@@ -99,15 +109,28 @@ impl TraceCalls {
     }
 }
 
+/// The methods that there are, `service/method`: a client can call others.
+static METHODS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    // Those that do not decode are none of reflection's either, and nothing starts.
+    let files = FileDescriptorSet::decode(pb::DESCRIPTORS).unwrap_or_default().file;
+    let mut methods = HashSet::from([CHECK.to_owned()]);
+    for file in &files {
+        for service in &file.service {
+            let named = |method: &MethodDescriptorProto| {
+                format!("{}.{}/{}", file.package(), service.name(), method.name())
+            };
+            methods.extend(service.method.iter().map(named));
+        }
+    }
+    methods
+});
+
 /// The name and the first attributes of a span of `path`, `/service/method`.
 fn grpc(services: &[&str], path: &str) -> (String, Vec<KeyValue>) {
     let mut attributes = vec![KeyValue::new("rpc.system", "grpc")];
-    let known = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-    let known = known.filter(|(service, method)| {
-        let is_name = |method: &str| method.bytes().all(|byte| byte.is_ascii_alphabetic());
-        services.iter().any(|known| service == known) && method.len() <= 64 && is_name(method)
-    });
-    let Some((service, method)) = known else {
+    let path = path.strip_prefix('/').filter(|path| METHODS.contains(*path));
+    let known = path.and_then(|path| path.split_once('/'));
+    let Some((service, method)) = known.filter(|(service, _)| services.contains(service)) else {
         return ("unknown".to_owned(), attributes);
     };
     attributes.push(KeyValue::new("rpc.service", service.to_owned()));

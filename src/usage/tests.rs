@@ -564,3 +564,14 @@ fn what_is_recorded_while_rows_cannot_be_read_is_kept() {
     let shown = usage.of(key.id).unwrap();
     assert_eq!((shown.allowed, shown.last_used), (2, Some(after(2))));
 }
+
+#[test]
+fn what_was_opened_is_on_the_disk_before_the_first_flush() {
+    let data = Data::new();
+    let usage = data.open();
+    assert_eq!(usage.flushed(), Some(START));
+    data.clock.set(after(7));
+    assert_eq!(usage.flushed(), Some(START));
+    usage.flush().unwrap();
+    assert_eq!(usage.flushed(), Some(after(7)));
+}

@@ -189,10 +189,15 @@ async fn what_a_proxy_asks_is_counted_once_for_each_request() {
         let mut asked = Asked::new("GET", "/cms/articles/advanceSearch", "");
         asked.headers.clear();
         asked.ask(&proxy).await;
+        // `attributes.request.http` with a method that is no text.
+        let unreadable = b"\x0a\x07\x22\x05\x12\x03\x12\x01\xff".to_vec();
+        let path = "/envoy.service.auth.v3.Authorization/Check";
+        crate::raw::unary(&parts.channel, path, "", unreadable).await.unwrap();
         let writer = |resource| ["ai-cms", "writer", resource];
         assert_eq!(parts.decisions(writer("articles"), Counted::Allowed), 1);
         assert_eq!(parts.decisions(writer(OTHER), Counted::ActionUnknown), 1);
         assert_eq!(parts.decisions([NONE; 3], Counted::KeyMalformed), 2);
+        assert_eq!(parts.decisions([NONE; 3], Counted::RequestInvalid), 1);
     })
     .await;
 }

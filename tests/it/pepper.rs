@@ -1,6 +1,6 @@
 //! The pepper: keys prove themselves only together with it.
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Instant};
 
 use octavia_authz::pb::v1::{
     DecisionReason, GetStatusRequest, GetStatusResponse, ImportApiKeysRequest, ImportedKey,
@@ -213,6 +213,25 @@ async fn a_pepper_file_that_is_no_good_is_bad_usage() {
             let log = setup.refused(current, previous);
             assert!(log.contains(says) && log.contains("bad"), "{log}");
             assert!(!setup.path("data").exists());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_group_may_read_the_pepper_and_the_operator_token_as_in_a_pod_and_nobody_else() {
+    let setup = Setup::new();
+    let token = setup.path("operator.token");
+    fs::write(&token, "a token of the operator's, long enough\n".replace(' ', "-")).unwrap();
+    for (mode, warned) in [(0o440, false), (0o600, false), (0o444, true), (0o660, true)] {
+        for path in [setup.path("first"), token.clone()] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let (first, token) = (setup.path("first"), token.display().to_string());
+        let args = ["--pepper-file", first.to_str().unwrap(), "--operator-token-file", &token];
+        let log = Sidecar::start_on(&setup.path("data"), &args).finish().await;
+        for secret in ["the pepper", "the operator token"] {
+            let told = log.contains(&format!("others can read or change {secret}"));
+            assert_eq!(told, warned, "{mode:o}: {log}");
         }
     }
 }

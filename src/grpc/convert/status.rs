@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::{
+    authorizer::log_unread,
     change::{FieldViolation, Refusal},
     keyring::KeyringError,
     store::{CommitError, StoreError},
@@ -53,7 +54,7 @@ impl Violations {
 
 /// UNAVAILABLE: a key could not be read. The details are for the log.
 pub(in crate::grpc) fn unavailable(error: &StoreError) -> Status {
-    tracing::error!(error = error as &dyn Error, "a key could not be read");
+    log_unread(error);
     Status::unavailable("the store could not be read; nothing was decided")
 }
 

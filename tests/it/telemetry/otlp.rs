@@ -51,10 +51,12 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     let mut wrong = ask(&text, &text);
     (wrong.service, wrong.correlation_id) = (text.clone(), text.clone());
     client.authorize(within(TRACE, "01", wrong)).await.unwrap();
-    let path = format!("/octavia.authz.v1.AuthorizationService/{text}");
-    let mut raw = Request::new(Vec::new());
-    raw.metadata_mut().insert("traceparent", format!("00-{TRACE}-{PARENT}-01").parse().unwrap());
-    crate::raw::call(&sidecar.channel().await, &path, raw).await.unwrap_err();
+    // Methods that only a client knows.
+    for method in [&*text, "Invented"] {
+        let path = format!("/octavia.authz.v1.AuthorizationService/{method}");
+        let raw = within(TRACE, "01", Vec::new());
+        crate::raw::call(&sidecar.channel().await, &path, raw).await.unwrap_err();
+    }
     let mut http = authzen::client::Client::of(&sidecar);
     let question = authzen::question(&text, "tags.read").to_string();
     let head = format!(
@@ -111,6 +113,11 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     assert_eq!(batch["attributes"]["octavia.decisions"], 3);
     assert_eq!(batch["attributes"]["octavia.denials"], 2);
     assert_eq!(batch["attributes"]["octavia.reason"], "ACTION_UNKNOWN");
+    assert_eq!(batch["attributes"]["octavia.service"], "ai-cms");
+    assert_eq!(batch["attributes"]["octavia.action"], "other", "what only the client knows");
+    for name in ["octavia.service", "octavia.action"] {
+        assert_eq!(wrong["attributes"][name], "other");
+    }
     let http = one("POST /access/v1/evaluation");
     assert_eq!(http["attributes"]["http.response.status_code"], 200);
     assert_eq!(http["attributes"]["octavia.allowed"], true);
@@ -120,16 +127,19 @@ async fn a_collector_gets_the_spans_of_sampled_calls_with_what_was_decided() {
     assert_eq!(page["attributes"].get("url.path"), None, "what a client wrote");
     assert_eq!(one("GET /roles")["attributes"]["url.path"], "/roles");
     assert_eq!(one("GET")["attributes"].get("http.route"), None);
-    let unknown = one("unknown");
-    assert_eq!(
-        (&unknown["attributes"]["rpc.grpc.status_code"], &unknown["status"]),
-        (&12.into(), &2.into())
-    );
+    let unknown = collector.spans("unknown");
+    assert_eq!(unknown.len(), 2, "{unknown:?}");
+    for span in unknown {
+        assert_eq!(span["attributes"]["rpc.grpc.status_code"], 12);
+        assert_eq!(span["attributes"].get("rpc.method"), None);
+        assert_eq!(span["status"], 2);
+    }
     let admin = one("octavia.authz.v1.ApiKeyService/CreateApiKey");
     assert_eq!(admin["attributes"]["rpc.grpc.status_code"], 3);
-    assert_eq!(collector.all().len(), 9, "and no others");
+    assert_eq!(collector.all().len(), 10, "and no others");
     let all = format!("{:?}", collector.all());
     assert!(!all.contains(&text) && !all.contains(UNSAMPLED), "{all}");
+    assert!(!all.contains("Invented") && !all.contains("x.y"), "{all}");
     assert!(!log.contains(&text));
 }
 

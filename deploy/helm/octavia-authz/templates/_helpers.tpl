@@ -47,6 +47,21 @@ livenessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
+{{/* An environment, `set` as text, and the variables in `extra` after it. */}}
+{{- define "octavia-authz.environment" -}}
+{{- $names := list -}}
+{{- range concat (fromYamlArray .set) .extra -}}
+{{- if has .name $names -}}
+{{- fail (printf "extraEnv: %s is set already: by the chart, whose values have a name for it, or twice" .name) -}}
+{{- end -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- .set -}}
+{{- with .extra }}
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
+
 {{- define "octavia-authz.locked" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

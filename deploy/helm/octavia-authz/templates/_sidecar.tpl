@@ -18,6 +18,22 @@ takes, ONE replica and `strategy: { type: Recreate }`: each sidecar has the keys
 own volume and no others. deploy/helm/articles is a whole example.
 */}}
 
+{{- define "octavia-authz.sidecar.env" -}}
+- { name: OCTAVIA_AUTHZ_LISTEN, value: "unix:/run/octavia-authz/authz.sock?mode=0660" }
+- { name: OCTAVIA_AUTHZ_ADMIN_LISTEN, value: "unix:/tmp/admin.sock?mode=0600" }
+- { name: OCTAVIA_AUTHZ_OPS_LISTEN, value: "0.0.0.0:9464" }
+- { name: OCTAVIA_AUTHZ_DATA_DIR, value: "/var/lib/octavia-authz/{{ .Values.sidecar.folder }}" }
+{{- if .Values.sidecar.secretName }}
+- { name: OCTAVIA_AUTHZ_PEPPER_FILE, value: /etc/octavia-authz/secret/pepper }
+{{- end }}
+{{- if .Values.sidecar.policyConfigMap }}
+- { name: OCTAVIA_AUTHZ_POLICY, value: /etc/octavia-authz/policy/policy.toml }
+{{- end }}
+- { name: OCTAVIA_AUTHZ_WORKERS, value: {{ .Values.workers | quote }} }
+- { name: OCTAVIA_AUTHZ_SERVER, value: "unix:/run/octavia-authz/authz.sock" }
+- { name: OCTAVIA_AUTHZ_ADMIN_SERVER, value: "unix:/tmp/admin.sock" }
+{{- end -}}
+
 {{- define "octavia-authz.sidecar" -}}
 {{- if .Values.standalone.enabled -}}
 {{- fail "octavia-authz.sidecar: set octavia-authz.standalone.enabled to false, or this chart starts a standalone octavia-authz beside the sidecar, with keys of its own" -}}
@@ -27,22 +43,7 @@ own volume and no others. deploy/helm/articles is a whole example.
   # With this it is a sidecar: started before the app, stopped after it.
   restartPolicy: Always
   env:
-  - { name: OCTAVIA_AUTHZ_LISTEN, value: "unix:/run/octavia-authz/authz.sock?mode=0660" }
-  - { name: OCTAVIA_AUTHZ_ADMIN_LISTEN, value: "unix:/tmp/admin.sock?mode=0600" }
-  - { name: OCTAVIA_AUTHZ_OPS_LISTEN, value: "0.0.0.0:9464" }
-  - { name: OCTAVIA_AUTHZ_DATA_DIR, value: /var/lib/octavia-authz/data }
-  {{- if .Values.sidecar.secretName }}
-  - { name: OCTAVIA_AUTHZ_PEPPER_FILE, value: /etc/octavia-authz/secret/pepper }
-  {{- end }}
-  {{- if .Values.sidecar.policyConfigMap }}
-  - { name: OCTAVIA_AUTHZ_POLICY, value: /etc/octavia-authz/policy/policy.toml }
-  {{- end }}
-  - { name: OCTAVIA_AUTHZ_WORKERS, value: {{ .Values.workers | quote }} }
-  - { name: OCTAVIA_AUTHZ_SERVER, value: "unix:/run/octavia-authz/authz.sock" }
-  - { name: OCTAVIA_AUTHZ_ADMIN_SERVER, value: "unix:/tmp/admin.sock" }
-  {{- with .Values.extraEnv }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "octavia-authz.environment" (dict "set" (include "octavia-authz.sidecar.env" .) "extra" .Values.extraEnv) | nindent 2 }}
   ports:
   - { name: authz-ops, containerPort: 9464 }
   {{- include "octavia-authz.probes" . | nindent 2 }}
