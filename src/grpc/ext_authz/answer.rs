@@ -138,7 +138,7 @@ impl HeaderValueOption {
 }
 
 /// For the proxy's access log and the filters behind: what is known of `texts`.
-fn fields(texts: [(&'static str, Bytes); 6]) -> Struct {
+pub(super) fn fields<const N: usize>(texts: [(&'static str, Bytes); N]) -> Struct {
     let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
     let fields = texts.map(|(name, string_value)| Field {
         key: Bytes::from_static(name.as_bytes()),

@@ -6,6 +6,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE};
 use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
+use tonic::Code;
 
 use super::{
     answer,
@@ -17,11 +18,17 @@ use crate::gateway::Status as HttpStatus;
 const PREFIX_LEN: usize = 5;
 
 /// The answer to a `Check` that would have ended with `status`: a denial with 503 that says why.
+/// As metadata it has the reason alone: nothing else is known.
 pub fn undecided(status: &tonic::Status) -> Response<Body> {
     let message = format!("could not decide: {}", status.message());
+    let reason: &[u8] = match status.code() {
+        Code::InvalidArgument => b"REQUEST_INVALID",
+        _ => b"UNAVAILABLE",
+    };
+    let dynamic_metadata = Some(answer::fields([("reason", Bytes::from_static(reason))]));
     let denied = Some(answer::denied(HttpStatus::Unavailable, &message, Vec::new()));
     let status = Some(RpcStatus { code: status.code().into(), message });
-    let check = CheckResponse { status, ok: None, denied, dynamic_metadata: None };
+    let check = CheckResponse { status, ok: None, denied, dynamic_metadata };
     let mut body = BytesMut::with_capacity(PREFIX_LEN + check.encoded_len());
     body.put_u8(0);
     // It has a few hundred bytes.

@@ -19,6 +19,9 @@ fn assert_denied(answer: &Answered, code: tonic::Code, why: &str) {
     assert!(status.message.contains(why), "{check:?}");
     let told = Told::of(check);
     assert_eq!((told.status, &*told.headers["content-type"]), (503, "application/json"));
+    let reason =
+        if code == tonic::Code::InvalidArgument { "REQUEST_INVALID" } else { "UNAVAILABLE" };
+    assert_eq!(told.metadata["reason"], reason);
     let body: serde_json::Value = serde_json::from_str(&told.body).unwrap();
     assert_eq!((&body["success"], &body["statusCode"]), (&false.into(), &503.into()), "{told:?}");
     assert!(body["message"].as_str().unwrap().contains(why), "{told:?}");
@@ -33,9 +36,10 @@ async fn one_that_is_turned_away_because_there_are_too_many_is_a_denial() {
     let sidecar = Sidecar::start_with(&["--max-in-flight", "1"]);
     let mut connection = Connection::to(&sidecar.listen).await;
     let check = connection.begin(CHECK, &[]).await;
-    // It makes room.
-    let next = connection.begin(raw::AUTHORIZE, &[]).await.finish(b"").await;
-    assert_eq!(next.code(), tonic::Code::InvalidArgument);
+    // It makes room, once it is seen.
+    while connection.begin(raw::AUTHORIZE, &[]).await.finish(b"").await.code()
+        != tonic::Code::InvalidArgument
+    {}
     let denied = check.answered().await;
     assert_denied(&denied, tonic::Code::ResourceExhausted, "more than 1 calls are in flight");
     sidecar.finish().await;

@@ -41,17 +41,25 @@ async fn a_call_that_does_not_arrive_makes_room_for_one_more_than_max_in_flight(
     let (_, text) = sidecar.create("writer").await;
     let mut connection = Connection::to(&sidecar.listen).await;
     let message = question(&text).encode_to_vec();
+    let started = std::time::Instant::now();
     for path in [raw::AUTHORIZE, raw::BATCH, "/grpc.health.v1.Health/Check"] {
         let held = connection.begin(path, &[]).await;
-        // Behind it on the same connection: it is there.
-        let next = connection.begin(raw::AUTHORIZE, &[]).await.finish(&message).await;
-        assert!(next.decoded::<AuthorizeResponse>().allowed);
+        loop {
+            let next = connection.begin(raw::AUTHORIZE, &[]).await.finish(&message).await;
+            if next.code() == Code::Ok {
+                assert!(next.decoded::<AuthorizeResponse>().allowed);
+                break;
+            }
+            // Both came at once.
+            assert_eq!(next.code(), Code::ResourceExhausted);
+            assert!(started.elapsed() < PATIENCE);
+        }
         let held = held.answered().await;
         assert_eq!(held.code(), Code::ResourceExhausted, "{path}");
         assert_eq!(held.message(), "more than 1 calls are in flight: try again in a moment");
     }
     let series = "octavia_authz_requests_shed_total{listener=\"authorization\"}";
-    assert_eq!(value(&sidecar.ops_listen, series), Some(3.0));
+    assert!(value(&sidecar.ops_listen, series) >= Some(3.0));
     sidecar.finish().await;
 }
 

@@ -5,7 +5,7 @@ use tonic::Code;
 
 use crate::{
     authzen::{self, client::Client},
-    raw,
+    ext_authz, raw,
     sidecar::Sidecar,
 };
 
@@ -37,9 +37,8 @@ async fn a_message_within_max_message_bytes_is_read_and_a_larger_one_is_not() {
             assert!(status.message().contains("2048"), "{status}");
         }
     }
-    let path = "/envoy.service.auth.v3.Authorization/Check";
-    let status = raw::unary(&channel, path, "", vec![0; 2049]).await.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    // A proxy hears a denial: `ext_authz::undecided`.
+    assert_eq!(ext_authz::ask_raw(&sidecar, vec![0; 2049]).await.status, 503);
 
     let mut client = Client::of(&sidecar);
     let json = [("content-type", "application/json")];
