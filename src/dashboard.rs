@@ -9,6 +9,7 @@
 //! gRPC, and is found out in the same place. What a page leaves out because the visitor may not do
 //! it is refused all the same. Every text is escaped by the templates.
 
+mod address;
 mod assets;
 mod audit;
 mod cookie;

@@ -40,10 +40,22 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "The form did not arrive", text)
     }
 
+    pub(super) fn secret_in_address() -> Self {
+        let text = "The address holds the whole text of a key or an operator token, and none of ours \
+                    does. Nothing was done. Addresses are kept in many places: rotate what was in it.";
+        Self::new(StatusCode::BAD_REQUEST, "A secret in the address", text)
+    }
+
     pub(super) fn not_ours() -> Self {
         let text = "The form is from another session, or from another site. Nothing was done; go \
                     back, reload the page, and send it again.";
         Self::new(StatusCode::FORBIDDEN, "This form is not accepted", text)
+    }
+
+    pub(super) fn too_many_reads() -> Self {
+        let text = "Other pages of yours are still reading the audit log. Wait until they are there, \
+                    and open this one again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many pages at once", text)
     }
 
     pub(super) fn signed_out() -> Self {
