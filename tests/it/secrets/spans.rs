@@ -5,9 +5,8 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::{
-    Headers, PEPPER, Target,
+    PEPPER, Target,
     canary::{Leaks, World},
-    walk::Said,
 };
 use crate::{authzen::client::Client, sidecar::Sidecar, telemetry::Collector};
 
