@@ -112,7 +112,7 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
     };
     if powers.require(RIGHT).is_err() {
         let error = format!(
-            "this key is good, but may not see API keys: it needs the right `{RIGHT}`, which Super Admin has, \
+            "this key is good, but may not see API keys: it needs the right {RIGHT}, which Super Admin has, \
              and Admin where it is granted"
         );
         return refuse(StatusCode::FORBIDDEN, next, &error);

@@ -122,6 +122,7 @@ pub(in crate::dashboard) async fn change(
     let Some(action) = Action::parse(fields.get("action")) else {
         return Problem::no_form().page(&visitor);
     };
+    let back = Fields::parse(fields.get("back").as_bytes()).with("page", "");
     // `id` of the list, `id:etag` of what was shown.
     let mut keys: Vec<_> =
         fields.all("key").map(|key| key.split_once(':').unwrap_or((key, ""))).collect();
@@ -132,6 +133,7 @@ pub(in crate::dashboard) async fn change(
             "No key is selected",
             text,
         )
+        .back_to(back)
         .page(&visitor);
     }
     let mut seen = HashSet::new();
@@ -176,7 +178,6 @@ pub(in crate::dashboard) async fn change(
     }
     let own = can.iter().find(|key| !done && action != Action::Enable && is_own(&key.id));
     let own = own.map(|key| key.name.clone());
-    let back = Fields::parse(fields.get("back").as_bytes()).with("page", "");
     page(&BulkPage {
         frame: visitor.frame(Section::Keys),
         action,

@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     KeyId, KeyView,
-    expires::ExpirationChoice,
+    expires::{ExpirationChoice, Limit},
     key::{self, EditForm},
     new::{Errors, More, grants},
 };
@@ -72,9 +72,9 @@ impl EditForm {
     }
 
     /// What it changes of `key`, and what is wrong with it.
-    fn patch(&self, key: &KeyRecord, policy: &Policy) -> Result<Patch, Errors> {
+    fn patch(&self, key: &KeyRecord, policy: &Policy, limit: &Limit) -> Result<Patch, Errors> {
         let mut errors = Errors::default();
-        let expires = self.expires.expiration();
+        let expires = self.expires.expiration(limit);
         let expires = expires.inspect_err(|error| errors.add("expiration", error));
         // As the form showed it: what nobody touched stays, to the last space.
         let shown = Self::of(key);
@@ -119,7 +119,7 @@ pub(in crate::dashboard) async fn save(
     if fields.has("edit") {
         return key::with_form(&app, &visitor, &before, form, Errors::default()).await;
     }
-    let patch = match form.patch(&before, &policy) {
+    let patch = match form.patch(&before, &policy, &Limit::of(&visitor, app.clock.now())) {
         Ok(patch) => patch,
         Err(errors) => return key::with_form(&app, &visitor, &before, form, errors).await,
     };
@@ -156,7 +156,7 @@ pub(in crate::dashboard) async fn save(
             {
                 // What was typed stays; sent again it is based on the key as it is now.
                 let mut errors = Errors::default();
-                errors.add("key", &in_words(refusal));
+                errors.add("", &in_words(refusal));
                 // Its other fields may have been changed meanwhile: all is shown before it is saved.
                 let form = EditForm { etag: before.etag(), shows_all: true, ..form };
                 let answer = key::with_form(&app, &visitor, &before, form, errors).await;
@@ -201,7 +201,7 @@ pub(in crate::dashboard) async fn switch(
             let notice = Notice::from(format!("{} is {now}.", after.name));
             visitor.go(&format!("/keys/{}", after.id), notice)
         }
-        Err(error) => Problem::from(error).page(&visitor),
+        Err(error) => Problem::from(error).about(&id).page(&visitor),
     }
 }
 

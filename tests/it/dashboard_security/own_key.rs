@@ -60,6 +60,35 @@ async fn nobody_switches_off_the_own_key_without_being_asked() {
 }
 
 #[tokio::test]
+async fn who_is_signed_in_with_a_key_that_ends_today_makes_one_that_lasts_as_long() {
+    let sidecar = Sidecar::start();
+    let (key, _) = make(&sidecar, "web", "super_admin", &[]).await;
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(600);
+    let mut operator = super::operator(&sidecar);
+    let request = octavia_authz::pb::v1::CreateApiKeyRequest {
+        name: "short".into(),
+        role: "super_admin".into(),
+        expire_time: Some(soon.into()),
+        ..Default::default()
+    };
+    let made = sidecar.keys().await.create_api_key(request).await.unwrap().into_inner();
+    let mut browser = Browser::signed_in(&sidecar, &made.key);
+    let page = browser.page("/keys/new");
+    assert!(page.contains("value=\"own\" checked"), "{page}");
+    let mut form = super::new_key("as long", "writer");
+    form.retain(|(name, _)| *name != "expires");
+    form.push(("expires", "own".to_owned()));
+    assert_eq!(browser.post("/keys/new", &form).status, 200);
+    let keys = keys(&sidecar).await;
+    let ends = |name: &str| keys.iter().find(|key| key.name == name).unwrap().expire_time;
+    assert_eq!(ends("as long"), ends("short"));
+    // Who never expires has no such choice.
+    assert!(!operator.page(&format!("/keys/{}", key.id)).contains("value=\"own\""));
+    assert_eq!(operator.post("/keys/new", &form).status, 422);
+    sidecar.finish().await;
+}
+
+#[tokio::test]
 async fn a_change_that_ends_the_own_session_is_shown_before_it_is_saved() {
     let sidecar = Sidecar::start();
     let (own, text) = make(&sidecar, "web", "super_admin", &[]).await;
