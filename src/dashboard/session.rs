@@ -64,6 +64,8 @@ pub(super) struct Signed {
     pub(super) identity: Identity,
     /// What forms have to carry.
     pub(super) form_token: String,
+    /// How long it lasts if nothing is done any more.
+    pub(super) left: Duration,
 }
 
 /// Whether a form comes for the first time.
@@ -119,7 +121,7 @@ impl Sessions {
             session.used = now;
         }
         let (identity, form_token) = (session.identity.clone(), session.form_token.clone());
-        Some(Signed { identity, form_token })
+        Some(Signed { identity, form_token, left: session.left(self.times, now) })
     }
 
     /// Ends the session `name`.
@@ -173,8 +175,13 @@ impl Sessions {
 
 impl Session {
     fn lasts(&self, times: SessionTimes, now: Instant) -> bool {
-        now.saturating_duration_since(self.used) < times.idle
-            && now.saturating_duration_since(self.opened) < times.longest
+        !self.left(times, now).is_zero()
+    }
+
+    fn left(&self, times: SessionTimes, now: Instant) -> Duration {
+        let idle = times.idle.saturating_sub(now.saturating_duration_since(self.used));
+        let longest = times.longest.saturating_sub(now.saturating_duration_since(self.opened));
+        idle.min(longest)
     }
 }
 

@@ -4,7 +4,7 @@
 //! stands in the store: a key that was revoked or switched off, whose secret was rotated out, or that has expired, ends its
 //! session with the next request.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use askama::Template;
 use axum::{
@@ -36,6 +36,8 @@ pub(super) struct Visitor {
     pub(super) powers: Powers,
     /// What every form has to carry.
     pub(super) form_token: String,
+    /// How long its session lasts if nothing is done any more.
+    pub(super) left: Duration,
     app: App,
     session: String,
 }
@@ -152,13 +154,15 @@ impl FromRequestParts<App> for Visitor {
             return Err(sign_in_first(head, "ended"));
         };
         let caller = caller(signed.identity, head);
-        let form_token = signed.form_token;
+        let (form_token, left) = (signed.form_token, signed.left);
         match app.keyring.authenticate(&caller) {
             Ok(powers) if powers.require(super::sign_in::RIGHT).is_err() => {
                 app.sessions.close(&session);
                 Err(sign_in_first(head, "may_not"))
             }
-            Ok(powers) => Ok(Self { caller, powers, form_token, app: App::clone(app), session }),
+            Ok(powers) => {
+                Ok(Self { caller, powers, form_token, left, app: App::clone(app), session })
+            }
             Err(CommitError::Refused(Refusal::Unauthenticated(_))) => {
                 app.sessions.close(&session);
                 Err(sign_in_first(head, "refused"))
