@@ -215,7 +215,7 @@ fn filter(query: &Fields) -> (Filter, Vec<String>) {
         "system" => Some(Actor::System),
         id => {
             let id = id.strip_prefix("key:").unwrap_or(id).parse();
-            let id = id.inspect_err(|_| wrong("Who did it is `operator`, or a key's id."));
+            let id = id.inspect_err(|_| wrong("Who did it is operator, or a key's id."));
             id.ok().map(Actor::Key)
         }
     });
