@@ -184,7 +184,7 @@ all("form[data-live]").forEach(live);
 all("[data-news]").forEach(follow);
 
 // Filters are folded where there is little room for them.
-const narrow = matchMedia("(max-width: 36rem)");
+const narrow = matchMedia("(max-width: 64rem)");
 const fold = () => all("details.more-filters").forEach((more) => { more.open = !narrow.matches; });
 narrow.addEventListener("change", fold);
 fold();

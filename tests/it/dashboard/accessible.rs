@@ -179,6 +179,14 @@ async fn pages_of_a_key() {
     browser.open("/audit").await;
     browser.sees(&name).await;
     auditor.look_at("the audit log with a long name").await;
+    let (own, text) = create(&sidecar, "own", "super_admin").await;
+    browser.press("Sign out").await;
+    browser.sees("You are signed out.").await;
+    browser.sign_in(&text).await;
+    browser.open(&format!("/keys/{}", own.id)).await;
+    browser.press("Disable").await;
+    browser.heading("Disable your own key?").await;
+    auditor.look_at("an own key to be disabled").await;
     auditor.found_nothing();
     sidecar.finish().await;
 }

@@ -46,6 +46,7 @@ async fn every_answer_has_them_whatever_was_asked() {
         ("/nothing", 404),
         ("/keys/bulk", 404),
         ("/keys?page=x", 303),
+        ("/keys/", 303),
         ("/audit/news?after=x", 400),
         ("/keys/%ff", 404),
     ] {
