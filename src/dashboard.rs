@@ -9,6 +9,7 @@
 //! gRPC, and is found out in the same place. What a page leaves out because the visitor may not do
 //! it is refused all the same. Every text is escaped by the templates.
 
+mod address;
 mod assets;
 mod audit;
 mod cookie;
@@ -79,6 +80,7 @@ pub fn router(dashboard: Dashboard) -> Router {
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/keys", get(keys::list::show))
+        .route("/keys/", get(async |_: Visitor| Redirect::to(address::START)))
         .route("/keys/new", get(keys::new::show).post(keys::new::create))
         .route("/keys/bulk", post(keys::bulk::change))
         .route("/keys/{id}", get(keys::key::show).post(keys::edit::save))

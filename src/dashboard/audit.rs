@@ -1,9 +1,10 @@
 //! The audit log: filter, follow, verify.
 
 mod event;
+mod reading;
 mod verification;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use askama::Template;
 use axum::{
@@ -11,13 +12,11 @@ use axum::{
     http::{HeaderValue, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
+pub use self::reading::Reading;
 pub(super) use self::{event::EventView, verification::verify};
-use self::{
-    event::KINDS,
-    verification::{CheckView, Verifications},
-};
+use self::{event::KINDS, verification::CheckView};
 use super::{App, Frame, Problem, Section, Visitor, fields::Fields, problem::page};
 use crate::{
     audit::{AuditError, Auditor, PageRequest},
@@ -33,22 +32,6 @@ const PAGE: usize = 50;
 /// So long an answer waits for news.
 const NEWS: Duration = Duration::from_secs(5);
 const DAY: i64 = 24 * 60 * 60 * 1_000;
-
-/// Reads the log for pages.
-///
-/// INVARIANT: one page at a time, and beside it one verification, which takes a thread of its own for
-/// as long as it lasts: visitors cannot take more of the processors from the workers.
-#[derive(Debug)]
-pub struct Reading {
-    turn: Arc<Semaphore>,
-    verifications: Verifications,
-}
-
-impl Default for Reading {
-    fn default() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), verifications: Verifications::default() }
-    }
-}
 
 /// A page of events.
 pub(super) struct EventPage {
@@ -105,7 +88,7 @@ pub(super) async fn show(
     let token = query.get("page").to_owned();
     let request =
         PageRequest { size: PAGE, token: token.clone(), filter, order: Order::NewestFirst };
-    let read = match read(&app, &visitor, request).await {
+    let read = match read(&app, &visitor, request, None).await {
         Ok(read) => read,
         Err(problem) => return problem.page(&visitor),
     };
@@ -166,7 +149,8 @@ pub(super) async fn news(
     // Nothing may come: that is an answer, too.
     let _ = timeout(NEWS, something).await;
     let caller = visitor.caller.clone();
-    let batch = in_turn(&app, move |auditor| auditor.follow(&caller, after, &filter)).await;
+    let batch =
+        in_turn(&app, &visitor, None, move |auditor| auditor.follow(&caller, after, &filter)).await;
     let batch = match batch {
         Ok(batch) => batch,
         Err(problem) => return problem.page(&visitor),
@@ -177,14 +161,17 @@ pub(super) async fn news(
     ([("x-octavia-through", through)], page(&Rows { events: events.collect() })).into_response()
 }
 
-/// A page of events, as `visitor` may see them.
+/// A page of events, as `visitor` may see them. It waits for its turn, for as long as its `patience`
+/// lasts; `None`: as long as it takes.
 pub(super) async fn read(
     app: &App,
     visitor: &Visitor,
     request: PageRequest,
+    patience: Option<Duration>,
 ) -> Result<EventPage, Problem> {
     let caller = visitor.caller.clone();
-    let read = in_turn(app, move |auditor| auditor.list(&caller, &request)).await?;
+    let read =
+        in_turn(app, visitor, patience, move |auditor| auditor.list(&caller, &request)).await?;
     let (policy, now) = (app.keyring.policy(), app.clock.now());
     let events = read.events.iter().map(|event| EventView::new(event, &policy, now)).collect();
     Ok(EventPage { events, next: read.next })
@@ -193,12 +180,19 @@ pub(super) async fn read(
 /// Runs `read` on a thread that may wait for a disk, when it is its turn.
 async fn in_turn<T: Send + 'static>(
     app: &App,
+    visitor: &Visitor,
+    patience: Option<Duration>,
     read: impl FnOnce(&Auditor) -> Result<T, AuditError> + Send + 'static,
 ) -> Result<T, Problem> {
     let failed = |error: &(dyn std::error::Error + 'static)| Problem::unavailable(error);
-    // Waiting here and not there: a page that is given up leaves the queue.
-    let turn =
-        Arc::clone(&app.reading.turn).acquire_owned().await.map_err(|error| failed(&error))?;
+    // Waiting here and not there: a page that is given up leaves the queue. The token of its forms
+    // tells a session from others as well as its name.
+    let turn = app.reading.turn(&visitor.form_token);
+    let turn = match patience {
+        Some(patience) => timeout(patience, turn).await.unwrap_or_default(),
+        None => turn.await,
+    };
+    let Some(turn) = turn else { return Err(Problem::too_many_reads()) };
     let auditor = app.auditor.clone();
     let read = tokio::task::spawn_blocking(move || {
         let read = read(&auditor);
@@ -221,7 +215,7 @@ fn filter(query: &Fields) -> (Filter, Vec<String>) {
         "system" => Some(Actor::System),
         id => {
             let id = id.strip_prefix("key:").unwrap_or(id).parse();
-            let id = id.inspect_err(|_| wrong("Who did it is `operator`, or a key's id."));
+            let id = id.inspect_err(|_| wrong("Who did it is operator, or a key's id."));
             id.ok().map(Actor::Key)
         }
     });

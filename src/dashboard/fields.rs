@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::token::{KeyId, holds_secret, redacted};
+use super::address::without_secret;
 
 /// Names and values, in the order in which they came.
 #[derive(Clone, Debug, Default)]
@@ -31,14 +31,9 @@ impl Fields {
         named.map(|(_, value)| value.as_str())
     }
 
-    /// The same with the id of a key wherever its whole text stands; `None`: none does. What is in an
-    /// address is kept and shown in many places.
+    /// The same with the id of a key wherever its whole text stands; `None`: none does.
     pub(super) fn without_secrets(&self) -> Option<Self> {
-        let clean =
-            |value: &String| match value.find("octv_").and_then(|at| value.get(at + 5..at + 15)) {
-                Some(id) if holds_secret(value) && id.parse::<KeyId>().is_ok() => id.to_owned(),
-                _ => redacted(value).unwrap_or_else(|| value.clone()),
-            };
+        let clean = |value: &String| without_secret(value).unwrap_or_else(|| value.clone());
         let clean: Vec<_> =
             self.0.iter().map(|(name, value)| (name.clone(), clean(value))).collect();
         (clean != self.0).then_some(Self(clean))

@@ -30,6 +30,8 @@ pub(super) struct Who {
     /// What it is.
     pub(super) about: String,
     pub(super) form_token: String,
+    /// Seconds that the session lasts if nothing is done any more.
+    pub(super) left: u64,
     pub(super) reads_audit: bool,
     pub(super) creates: bool,
 }
@@ -57,6 +59,7 @@ impl Frame {
             name,
             about,
             form_token: visitor.form_token.clone(),
+            left: visitor.left.as_secs(),
             reads_audit: visitor.may("audit.read"),
             creates: visitor.may("api_keys.create"),
         };

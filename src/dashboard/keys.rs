@@ -115,6 +115,14 @@ impl Status {
 }
 
 impl LastUsed {
+    /// The instant, if it is one.
+    pub(super) fn exact(&self) -> Option<&str> {
+        match self {
+            Self::At(at) => Some(&at.exact),
+            Self::Never(_) | Self::Unknown => None,
+        }
+    }
+
     pub(super) fn of(
         usage: Option<&(KeyUsage, Timestamp)>,
         key: &KeyRecord,

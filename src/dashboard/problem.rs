@@ -7,7 +7,9 @@ use axum::{
 };
 
 use super::{Frame, Section, Visitor, assets};
-use crate::{audit::AuditError, change::Refusal, keyring::KeyringError, store::CommitError};
+use crate::{
+    audit::AuditError, change::Refusal, keyring::KeyringError, store::CommitError, token::KeyId,
+};
 
 /// Why there is no other page: what went wrong, and what to do.
 #[derive(Clone, Debug)]
@@ -15,6 +17,10 @@ pub(super) struct Problem {
     pub(super) status: StatusCode,
     pub(super) title: &'static str,
     pub(super) text: String,
+    /// The key that it is about.
+    key: Option<String>,
+    /// The query of the list that the visitor came from.
+    back: String,
 }
 
 #[derive(Template)]
@@ -26,7 +32,7 @@ struct ProblemPage {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, title: &'static str, text: impl Into<String>) -> Self {
-        Self { status, title, text: text.into() }
+        Self { status, title, text: text.into(), key: None, back: String::new() }
     }
 
     pub(super) fn no_page() -> Self {
@@ -40,15 +46,43 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "The form did not arrive", text)
     }
 
+    pub(super) fn secret_in_address() -> Self {
+        let text = "The address holds the whole text of a key or an operator token, and none of ours \
+                    does. Nothing was done. Addresses are kept in many places: rotate what was in it.";
+        Self::new(StatusCode::BAD_REQUEST, "A secret in the address", text)
+    }
+
     pub(super) fn not_ours() -> Self {
         let text = "The form is from another session, or from another site. Nothing was done; go \
                     back, reload the page, and send it again.";
         Self::new(StatusCode::FORBIDDEN, "This form is not accepted", text)
     }
 
+    pub(super) fn too_many_reads() -> Self {
+        let text = "Other pages of yours are still reading the audit log. Wait until they are there, \
+                    and open this one again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many pages at once", text)
+    }
+
     pub(super) fn signed_out() -> Self {
         let text = "Sign in, and open the page again.";
         Self::new(StatusCode::UNAUTHORIZED, "You are not signed in", text)
+    }
+
+    /// The same, with a way to the key `id`: to its page, or to its trail when it is gone.
+    pub(super) fn about(mut self, id: &str) -> Self {
+        self.key = id.parse::<KeyId>().is_ok().then(|| id.to_owned());
+        self
+    }
+
+    /// The same, with the way back to the list of `query`.
+    pub(super) fn back_to(mut self, query: String) -> Self {
+        self.back = query;
+        self
+    }
+
+    fn is_gone(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
     }
 
     /// The page for `visitor`.
@@ -132,6 +166,10 @@ impl From<CommitError> for Problem {
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let text = in_words(&refusal);
+        let key = match &refusal {
+            Refusal::NotFound(id) => id.clone(),
+            _ => String::new(),
+        };
         let (status, title) = match refusal {
             Refusal::Unauthenticated(_) => (StatusCode::UNAUTHORIZED, "You are not signed in"),
             Refusal::Forbidden(_) => (StatusCode::FORBIDDEN, "You may not do this"),
@@ -139,7 +177,7 @@ impl From<Refusal> for Problem {
             Refusal::StaleEtag { .. } => (StatusCode::CONFLICT, "The key was changed meanwhile"),
             Refusal::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "This cannot be done"),
         };
-        Self::new(status, title, text)
+        Self::new(status, title, text).about(&key)
     }
 }
 
@@ -185,9 +223,16 @@ pub(super) fn in_words(refusal: &Refusal) -> String {
     }
 }
 
-/// With a capital letter and a full stop.
+/// With a capital letter and a full stop; what stands between backticks is quoted as in a text for people.
 pub(super) fn sentence(text: &str) -> String {
-    let mut characters = text.chars();
+    let mut opens = false;
+    let mut characters = text.chars().map(|character| {
+        if character != '`' {
+            return character;
+        }
+        opens = !opens;
+        if opens { '“' } else { '”' }
+    });
     let first = characters.next().map(char::to_uppercase).into_iter().flatten();
     let text: String = first.chain(characters).collect();
     if text.ends_with('.') { text } else { text + "." }

@@ -3,7 +3,8 @@
 //! INVARIANT: a session is known by the digest of its random name, which only its cookie holds. It
 //! keeps the digests of a credential, never its text, and gives no right by itself: what it may do is
 //! found out anew for every page. It ends when nothing was done for a while, after a longest time,
-//! and when the visitor signs out. How many there are is bounded: of one credential, and in all.
+//! and when the visitor signs out. How many there are is bounded: of one credential, and in all. Of
+//! too many, one of the team that has most of them ends: no team signs another out, or the operator.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,7 +29,7 @@ pub struct SessionTimes {
 
 /// Of one credential; another makes the one end that did nothing for longest.
 const MAX_OF_ONE: usize = 32;
-/// In all; the same.
+/// In all; another makes one end of the team that has most.
 const MAX: usize = 1024;
 /// Forms that are remembered as sent.
 const MAX_SENT: usize = 32;
@@ -47,6 +48,8 @@ type Digest = [u8; 32];
 #[derive(Debug)]
 struct Session {
     identity: Identity,
+    /// `None`: the operator's.
+    team: Option<String>,
     form_token: String,
     opened: Instant,
     used: Instant,
@@ -61,6 +64,8 @@ pub(super) struct Signed {
     pub(super) identity: Identity,
     /// What forms have to carry.
     pub(super) form_token: String,
+    /// How long it lasts if nothing is done any more.
+    pub(super) left: Duration,
 }
 
 /// Whether a form comes for the first time.
@@ -80,8 +85,13 @@ impl Sessions {
         Self { times, open: Mutex::default() }
     }
 
-    /// Signs `identity` in. Gives the session's name, for its cookie.
-    pub(super) fn open(&self, identity: Identity, now: Instant) -> Result<String, NoRandomness> {
+    /// Signs `identity` in, which is bound to `team`. Gives the session's name, for its cookie.
+    pub(super) fn open(
+        &self,
+        identity: Identity,
+        team: Option<&str>,
+        now: Instant,
+    ) -> Result<String, NoRandomness> {
         let (name, form_token) = (random()?, random()?);
         let mut open = self.table();
         open.retain(|_, session| session.lasts(self.times, now));
@@ -89,10 +99,12 @@ impl Sessions {
         if own >= MAX_OF_ONE {
             end_idlest(&mut open, |session| same(&session.identity, &identity));
         } else if open.len() >= MAX {
-            end_idlest(&mut open, |_| true);
+            // The operator's are fewer: so it is a team's as long as there are any.
+            let most = team_with_most(&open);
+            end_idlest(&mut open, |session| session.team == most);
         }
-        let (notice, sent) = (None, VecDeque::new());
-        let session = Session { identity, form_token, opened: now, used: now, notice, sent };
+        let (team, notice, sent) = (team.map(str::to_owned), None, VecDeque::new());
+        let session = Session { identity, team, form_token, opened: now, used: now, notice, sent };
         open.insert(digest(&name), session);
         Ok(name)
     }
@@ -109,7 +121,7 @@ impl Sessions {
             session.used = now;
         }
         let (identity, form_token) = (session.identity.clone(), session.form_token.clone());
-        Some(Signed { identity, form_token })
+        Some(Signed { identity, form_token, left: session.left(self.times, now) })
     }
 
     /// Ends the session `name`.
@@ -163,9 +175,23 @@ impl Sessions {
 
 impl Session {
     fn lasts(&self, times: SessionTimes, now: Instant) -> bool {
-        now.saturating_duration_since(self.used) < times.idle
-            && now.saturating_duration_since(self.opened) < times.longest
+        !self.left(times, now).is_zero()
     }
+
+    fn left(&self, times: SessionTimes, now: Instant) -> Duration {
+        let idle = times.idle.saturating_sub(now.saturating_duration_since(self.used));
+        let longest = times.longest.saturating_sub(now.saturating_duration_since(self.opened));
+        idle.min(longest)
+    }
+}
+
+/// The team whose keys have the most sessions.
+fn team_with_most(open: &HashMap<Digest, Session>) -> Option<String> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for team in open.values().filter_map(|session| session.team.as_deref()) {
+        *counts.entry(team).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(team, _)| team.to_owned())
 }
 
 /// Ends the one of `those` that did nothing for longest.
@@ -218,18 +244,18 @@ mod tests {
     #[test]
     fn a_session_ends_when_nothing_is_done_and_when_its_longest_time_is_over() {
         let (sessions, start) = (Sessions::new(TIMES), Instant::now());
-        let name = sessions.open(Identity::Operator, start).unwrap();
+        let name = sessions.open(Identity::Operator, None, start).unwrap();
         for minute in 1..10 {
             let now = at(start, minute * 59);
             assert!(sessions.find(&name, now, true).is_some(), "minute {minute}");
         }
         assert!(sessions.find(&name, at(start, 599), true).is_none() || 599 - 531 < 60);
-        let name = sessions.open(Identity::Operator, start).unwrap();
+        let name = sessions.open(Identity::Operator, None, start).unwrap();
         assert!(sessions.find(&name, at(start, 59), false).is_some());
         // Looking is not doing.
         assert!(sessions.find(&name, at(start, 60), false).is_none());
         assert!(sessions.find(&name, start, false).is_none(), "it does not come back");
-        let name = sessions.open(Identity::Operator, start).unwrap();
+        let name = sessions.open(Identity::Operator, None, start).unwrap();
         for second in (0..600).step_by(30) {
             assert!(sessions.find(&name, at(start, second), true).is_some());
         }
@@ -239,8 +265,9 @@ mod tests {
     #[test]
     fn of_too_many_sessions_of_one_credential_the_idlest_ends() {
         let (sessions, start) = (Sessions::new(TIMES), Instant::now());
-        let names: Vec<_> =
-            (0..=MAX_OF_ONE).map(|_| sessions.open(Identity::Operator, start).unwrap()).collect();
+        let names: Vec<_> = (0..=MAX_OF_ONE)
+            .map(|_| sessions.open(Identity::Operator, None, start).unwrap())
+            .collect();
         let lasting = names.iter().filter(|name| sessions.find(name, start, false).is_some());
         assert_eq!(lasting.count(), MAX_OF_ONE);
         assert!(sessions.find(names.last().unwrap(), start, false).is_some());
@@ -249,7 +276,7 @@ mod tests {
     #[test]
     fn a_form_is_done_once_and_may_be_sent_again_when_it_failed() {
         let (sessions, start) = (Sessions::new(TIMES), Instant::now());
-        let name = sessions.open(Identity::Operator, start).unwrap();
+        let name = sessions.open(Identity::Operator, None, start).unwrap();
         assert_eq!(sessions.send(&name, "form"), Sent::First);
         assert_eq!(sessions.send(&name, "form"), Sent::Doing);
         sessions.done(&name, "form", None);

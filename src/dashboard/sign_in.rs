@@ -13,7 +13,7 @@ use axum::{
 };
 
 use super::{
-    App, Frame, Posted, Problem, cookie,
+    App, Frame, Posted, Problem, address, cookie,
     fields::Fields,
     problem::{page, sentence},
     visitor::caller,
@@ -112,7 +112,7 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
     };
     if powers.require(RIGHT).is_err() {
         let error = format!(
-            "this key is good, but may not see API keys: it needs the right `{RIGHT}`, which Super Admin has, \
+            "this key is good, but may not see API keys: it needs the right {RIGHT}, which Super Admin has, \
              and Admin where it is granted"
         );
         return refuse(StatusCode::FORBIDDEN, next, &error);
@@ -121,7 +121,7 @@ pub(super) async fn sign_in(State(app): State<App>, request: Request) -> Respons
     if let Some(before) = cookie::session(&head) {
         app.sessions.close(&before);
     }
-    match app.sessions.open(identity, Instant::now()) {
+    match app.sessions.open(identity, powers.team(), Instant::now()) {
         Ok(name) => {
             let mut answer = Redirect::to(&next).into_response();
             cookie::set(answer.headers_mut(), &head, &name);
@@ -148,9 +148,5 @@ fn refuse(status: StatusCode, next: String, error: &str) -> Response {
 
 /// Where to go, on this dashboard and nowhere else.
 fn next(fields: &Fields) -> String {
-    let next = fields.get("next");
-    let is_path = next.starts_with('/')
-        && !next.starts_with("//")
-        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    if is_path { next.to_owned() } else { "/keys".to_owned() }
+    address::here(fields.get("next")).to_owned()
 }

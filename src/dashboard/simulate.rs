@@ -16,9 +16,15 @@ use super::{
 use crate::{
     authorizer::{Outcome, Question, Reason},
     grpc::reason_name,
+    keyring::{By, Filter, Order, PageRequest},
     policy::Attributes,
     record::KeyRecord,
 };
+
+/// Longer than any name.
+const MAX_NAME: usize = 512;
+/// Keys that are looked at for one with a name.
+const LOOK: usize = 50;
 
 #[derive(Template)]
 #[template(path = "simulate.html", config = "src/dashboard/askama.toml")]
@@ -66,14 +72,14 @@ pub(super) async fn show(
             .actions
             .extend(roles::all(service).map(|action| ActionView::new(service, action, "")));
     }
-    let id = shown.query.get("key").to_owned();
-    if id.is_empty() {
+    let asked = shown.query.get("key").to_owned();
+    if asked.is_empty() {
         return page(&shown);
     }
-    let key = match app.keyring.get(&visitor.caller, &id) {
+    let key = match find(&app, &visitor, &asked).await {
         Ok(key) => key,
         Err(error) => {
-            shown.error = Problem::from(error).text;
+            shown.error = error;
             return page(&shown);
         }
     };
@@ -94,6 +100,31 @@ pub(super) async fn show(
         Err(error) => return Problem::unavailable(&error).page(&visitor),
     }
     page(&shown)
+}
+
+/// The key with this id, or with this name if it is the only one; or why there is none.
+async fn find(app: &App, visitor: &Visitor, asked: &str) -> Result<KeyRecord, String> {
+    let by_id = app.keyring.get(&visitor.caller, asked);
+    let error = match by_id {
+        Ok(key) => return Ok(key),
+        Err(error) => Problem::from(error).text,
+    };
+    if asked.len() > MAX_NAME {
+        return Err(error);
+    }
+    let filter = Filter { search: Some(asked.to_owned()), ..Filter::default() };
+    let (order, token) = (Order { by: By::Name, descending: false }, String::new());
+    let request = PageRequest { size: LOOK, token, order, filter };
+    let Ok(listed) = app.keyring.list(visitor.caller.clone(), request).await else {
+        return Err(error);
+    };
+    let mut named = listed.keys.iter().filter(|key| key.name == asked);
+    match (named.next(), named.next()) {
+        (Some(key), None) if listed.next.is_empty() => Ok(KeyRecord::clone(key)),
+        (Some(_), Some(_)) => Err("Several keys have this name: give the id of one.".to_owned()),
+        (Some(_), None) => Err("Too many names are like this one: give the key's id.".to_owned()),
+        (None, _) => Err(error),
+    }
 }
 
 impl Answer {

@@ -4,8 +4,9 @@
 //! stands in the store: a key that was revoked or switched off, whose secret was rotated out, or that has expired, ends its
 //! session with the next request.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use askama::Template;
 use axum::{
     body::to_bytes,
     extract::{FromRequest, FromRequestParts, Request},
@@ -13,7 +14,10 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
 };
 
-use super::{App, Frame, Problem, Section, cookie, fields::Fields, frame::Notice, session::Sent};
+use super::{
+    App, Frame, Problem, Section, address, cookie, fields::Fields, frame::Notice, problem::page,
+    session::Sent,
+};
 use crate::{
     change::Refusal,
     grpc::{Peer, request_id_of},
@@ -21,7 +25,7 @@ use crate::{
     policy::Policy,
     record::KeyRecord,
     store::CommitError,
-    token::Token,
+    token::{KeyId, Token},
 };
 
 /// Somebody who is signed in.
@@ -32,12 +36,22 @@ pub(super) struct Visitor {
     pub(super) powers: Powers,
     /// What every form has to carry.
     pub(super) form_token: String,
+    /// How long its session lasts if nothing is done any more.
+    pub(super) left: Duration,
     app: App,
     session: String,
 }
 
 /// A form that a visitor has sent from a page of ours.
 pub(super) struct Posted(pub(super) Visitor, pub(super) Fields);
+
+/// Leads on to the page that was asked for, from a page of ours.
+#[derive(Template)]
+#[template(path = "onward.html", config = "src/dashboard/askama.toml")]
+struct OnwardPage<'a> {
+    frame: Frame,
+    to: &'a str,
+}
 
 /// Asks for news and not for a page.
 const NEWS: &str = "/audit/news";
@@ -60,9 +74,17 @@ impl Visitor {
         matches!(self.powers, Powers::All)
     }
 
+    /// The key that it is signed in with; `None`: it is the operator.
+    pub(super) fn own_key(&self) -> Option<KeyId> {
+        match &self.powers {
+            Powers::All => None,
+            Powers::Of(own) => Some(own.id()),
+        }
+    }
+
     /// Whether it is signed in with `key`.
     pub(super) fn is(&self, key: &KeyRecord) -> bool {
-        matches!(&self.powers, Powers::Of(own) if own.id() == key.id)
+        self.own_key() == Some(key.id)
     }
 
     /// What stands around its pages. Takes the notice that waits.
@@ -115,24 +137,32 @@ impl FromRequestParts<App> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(head: &mut Parts, app: &App) -> Result<Self, Response> {
-        let query = Fields::parse(head.uri.query().unwrap_or_default().as_bytes());
-        if let Some(clean) = query.without_secrets() {
-            let path = format!("{}?{}", head.uri.path(), clean.with("", ""));
-            return Err(Redirect::to(&path).into_response());
+        if let Some(clean) = address::without_secrets(&head.uri) {
+            return Err(match head.method {
+                Method::GET | Method::HEAD => Redirect::to(address::here(&clean)).into_response(),
+                _ => Problem::secret_in_address().bare(),
+            });
         }
         let used = !by_itself(head);
-        let Some(session) = cookie::session(head) else { return Err(sign_in_first(head, "")) };
+        let Some(session) = cookie::session(head) else {
+            return Err(match is_from_elsewhere(head) {
+                true => page(&OnwardPage { frame: Frame::of_nobody(), to: asked(head) }),
+                false => sign_in_first(head, ""),
+            });
+        };
         let Some(signed) = app.sessions.find(&session, Instant::now(), used) else {
             return Err(sign_in_first(head, "ended"));
         };
         let caller = caller(signed.identity, head);
-        let form_token = signed.form_token;
+        let (form_token, left) = (signed.form_token, signed.left);
         match app.keyring.authenticate(&caller) {
             Ok(powers) if powers.require(super::sign_in::RIGHT).is_err() => {
                 app.sessions.close(&session);
                 Err(sign_in_first(head, "may_not"))
             }
-            Ok(powers) => Ok(Self { caller, powers, form_token, app: App::clone(app), session }),
+            Ok(powers) => {
+                Ok(Self { caller, powers, form_token, left, app: App::clone(app), session })
+            }
             Err(CommitError::Refused(Refusal::Unauthenticated(_))) => {
                 app.sessions.close(&session);
                 Err(sign_in_first(head, "refused"))
@@ -175,12 +205,11 @@ fn sign_in_first(head: &Parts, why: &str) -> Response {
     }
     let mut query = form_urlencoded::Serializer::new(String::new());
     // What was sent is not sent again.
-    let path = head.uri.path_and_query().map_or("/keys", |path| path.as_str());
     let next = match head.method {
-        Method::GET => path,
+        Method::GET => asked(head),
         _ => page_of_form(head.uri.path()),
     };
-    if next != "/keys" {
+    if next != address::START {
         query.append_pair("next", next);
     }
     if !why.is_empty() {
@@ -197,6 +226,20 @@ fn sign_in_first(head: &Parts, why: &str) -> Response {
     }
     answer.headers_mut().insert(header::CACHE_CONTROL, super::assets::NO_STORE);
     answer
+}
+
+/// The page that was asked for.
+fn asked(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or(address::START, |path| address::here(path.as_str()))
+}
+
+/// Whether somebody follows a link of another site. A browser keeps the session's cookie to itself
+/// then, and gives it once a page of ours leads on.
+fn is_from_elsewhere(head: &Parts) -> bool {
+    let site = head.headers.get("sec-fetch-site");
+    head.method == Method::GET
+        && head.uri.path() != NEWS
+        && site.is_some_and(|site| site.as_bytes() == b"cross-site")
 }
 
 /// The page on which the form stands that is sent to `path`.

@@ -14,6 +14,8 @@ mod no_scripts;
 mod roles;
 mod scene;
 mod screenshots;
+mod sessions;
+mod snippets;
 
 use octavia_authz::pb::v1::{
     ApiKey, CreateApiKeyRequest, DecisionReason as Reason, GetApiKeyRequest, ListApiKeysRequest,

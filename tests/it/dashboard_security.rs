@@ -14,6 +14,7 @@ mod headers;
 pub mod html;
 mod no_session;
 mod origin;
+mod own_key;
 mod reflected;
 mod rights;
 mod sessions;

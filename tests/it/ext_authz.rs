@@ -214,7 +214,7 @@ impl Told {
 }
 
 #[tokio::test]
-async fn a_question_about_no_http_request_is_an_error() {
+async fn a_question_about_no_http_request_is_a_denial() {
     let sidecar = Sidecar::start();
     let mut client = client(&sidecar).await;
     for message in [
@@ -227,7 +227,8 @@ async fn a_question_about_no_http_request_is_an_error() {
             }),
         },
     ] {
-        let status = client.check(message).await.unwrap_err();
-        assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
+        let told = Told::of(client.check(message).await.unwrap().into_inner());
+        assert_eq!((told.status, &*told.metadata["reason"]), (503, "REQUEST_INVALID"));
+        assert!(told.body.contains("attributes.request.http"), "{}", told.body);
     }
 }

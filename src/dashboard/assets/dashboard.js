@@ -8,10 +8,10 @@ const all = (selector, within = document) => [...within.querySelectorAll(selecto
 /** Shows on the button, and tells a screen reader, that it was done. */
 function told(button, text) {
   const before = button.dataset.label ?? button.textContent;
+  const said = document.querySelector("#said");
   button.dataset.label = before;
-  button.setAttribute("aria-live", "polite");
-  button.textContent = text;
-  setTimeout(() => { button.textContent = before; }, 2000);
+  button.textContent = said.textContent = text;
+  setTimeout(() => { button.textContent = before; said.textContent = ""; }, 2000);
 }
 
 /** Copies a field or a text. Browsers give the clipboard to secure pages only. */
@@ -36,10 +36,12 @@ function count(name) {
     box.checked = ticked > 0 && ticked === boxes.length;
     box.indeterminate = ticked > 0 && ticked < boxes.length;
   });
+  all(`[data-needs="${name}"]`).forEach((button) => { button.disabled = ticked === 0; });
 }
 
 /** Shows what a filter finds while it is typed, without taking the focus. */
 function live(form) {
+  const chosen = new Set();
   let waiting, loading;
   async function show() {
     const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
@@ -50,9 +52,15 @@ function live(form) {
       const answer = await fetch(address, { signal: loading.signal });
       if (answer.redirected) return location.assign(answer.url);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const found = page.querySelector(form.dataset.live);
-      if (!found) return location.assign(address);
-      document.querySelector(form.dataset.live).replaceWith(found);
+      // Each place stays, and what is in it is replaced: a screen reader listens to places.
+      const places = all(form.dataset.live).map((place) => [place, page.getElementById(place.id)]);
+      if (places.some(([, found]) => !found)) return location.assign(address);
+      all("input[name=key]").forEach(({ checked, value }) => {
+        if (checked) chosen.add(value);
+        else chosen.delete(value);
+      });
+      places.forEach(([place, found]) => place.replaceChildren(...found.childNodes));
+      all("input[name=key]").forEach((box) => { box.checked = chosen.has(box.value); });
       history.replaceState(null, "", address);
       count("key");
     } catch (error) {
@@ -106,7 +114,14 @@ document.addEventListener("click", (event) => {
   if (button) copy(button);
 });
 
+/** Puts the date back that stood beside a choice which is not taken any more. */
+function resetDate(choice) {
+  if (choice.name !== "expires" || choice.type !== "radio" || choice.value === "date") return;
+  all("[data-reset]", choice.form).forEach((date) => { date.value = date.dataset.reset; });
+}
+
 document.addEventListener("change", ({ target }) => {
+  resetDate(target);
   const { checkAll, checks, submits } = target.dataset;
   if (checkAll) {
     all(`input[type=checkbox][name="${checkAll}"]`).forEach((box) => { box.checked = target.checked; });
@@ -124,18 +139,53 @@ document.addEventListener("formdata", ({ target, formData }) => {
   });
 });
 
+/** Tells before the session ends, so that nothing that was typed is lost. */
+function watchSession(left) {
+  const notice = document.querySelector("#ending");
+  const look = async (path) => {
+    const answer = await fetch(path).catch(() => null);
+    if (!answer?.ok || answer.redirected) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    return Number(page.body.dataset.left);
+  };
+  const early = Math.min(120, left / 2);
+  const wait = (seconds) => setTimeout(async () => {
+    // Something may have been done in another window. Asking this is nothing that a visitor does.
+    const now = await look("/simulate?again=1");
+    if (now > early) wait(now - early);
+    else if (now) notice.hidden = false;
+  }, seconds * 1000);
+  notice.querySelector("[data-stay]").addEventListener("click", async () => {
+    const now = await look("/simulate");
+    if (!now) return location.reload();
+    notice.hidden = true;
+    // When it has gone on for its longest time, it ends all the same.
+    if (now > early) wait(now - early);
+  });
+  wait(left - early);
+}
+
 // A form that is under way is not sent twice.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "yes";
+  // Who has stopped it may send it again.
+  setTimeout(() => { delete event.target.dataset.sent; }, 5000);
 });
 addEventListener("pageshow", () => {
   all("form[data-sent]").forEach((form) => { delete form.dataset.sent; });
   count("key");
 });
 
+if (document.body.dataset.left) watchSession(Number(document.body.dataset.left));
 all("[data-reload]").forEach(() => setTimeout(again, 1000));
 all("form[data-live]").forEach(live);
 all("[data-news]").forEach(follow);
-document.querySelector("#errors")?.focus();
+
+// Filters are folded where there is little room for them.
+const narrow = matchMedia("(max-width: 64rem)");
+const fold = () => all("details.more-filters").forEach((more) => { more.open = !narrow.matches; });
+narrow.addEventListener("change", fold);
+fold();
+document.querySelector("#errors, #answer")?.focus();

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use axum::{extract::State, response::Response};
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Redirect, Response},
+};
 use tokio::{
     sync::watch,
     task::{JoinError, spawn_blocking},
@@ -44,6 +47,13 @@ pub(in crate::dashboard) enum CheckView {
     Broken(Moment, String),
     /// When, and why nothing can be said.
     Failed(Moment, String),
+}
+
+impl Check {
+    /// The log was found to be as it was written.
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Done(_, Ok(found)) if found.valid())
+    }
 }
 
 impl Default for Verifications {
@@ -134,11 +144,14 @@ pub(in crate::dashboard) async fn verify(
     }
     let mut check = app.reading.verifications.0.subscribe();
     let ended = check.wait_for(|check| matches!(check, Check::Done(..)));
-    let notice = match timeout(PATIENCE, ended).await {
-        Ok(_) => Notice::from("The verification has ended."),
-        Err(_) => Notice::from("The log is being verified. This page tells how far it is."),
-    };
-    visitor.go("/audit", notice)
+    let notice =
+        match timeout(PATIENCE, ended).await.map(|check| check.map(|check| check.is_good())) {
+            Ok(Ok(true)) => "The log was verified.",
+            // What is wrong stands on the page, and is not good news.
+            Ok(_) => return Redirect::to("/audit").into_response(),
+            Err(_) => "The log is being verified. This page tells how far it is.",
+        };
+    visitor.go("/audit", Notice::from(notice))
 }
 
 #[cfg(test)]
@@ -160,7 +173,7 @@ mod tests {
         let verifications = Verifications::default();
         assert!(verifications.begin());
         verifications.end(AT, Ok(Err(VerifyError::Missing("gone".into()).into())));
-        assert!(why_not(&verifications).starts_with("There is no audit log in `gone`"));
+        assert!(why_not(&verifications).starts_with("There is no audit log in “gone”"));
         assert!(verifications.begin());
     }
 

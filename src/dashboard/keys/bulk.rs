@@ -1,6 +1,7 @@
 //! Many keys at once: what would be done to each is shown first.
 //!
-//! INVARIANT: what is done is what was shown: a key that has changed meanwhile is left alone.
+//! INVARIANT: what is done is what was shown: a key that has changed meanwhile is left alone. The
+//! visitor's own key comes last: until then nothing is refused because of what is done to it.
 
 use std::collections::HashSet;
 
@@ -33,6 +34,8 @@ struct BulkPage {
     done: bool,
     can: Vec<KeyView>,
     cannot: Vec<(String, String)>,
+    /// The key among them that the visitor is signed in with, and will not be any more.
+    own: Option<String>,
     /// How many was mistyped.
     mistyped: bool,
     /// The query of the list that they were selected in.
@@ -119,6 +122,7 @@ pub(in crate::dashboard) async fn change(
     let Some(action) = Action::parse(fields.get("action")) else {
         return Problem::no_form().page(&visitor);
     };
+    let back = Fields::parse(fields.get("back").as_bytes()).with("page", "");
     // `id` of the list, `id:etag` of what was shown.
     let mut keys: Vec<_> =
         fields.all("key").map(|key| key.split_once(':').unwrap_or((key, ""))).collect();
@@ -129,6 +133,7 @@ pub(in crate::dashboard) async fn change(
             "No key is selected",
             text,
         )
+        .back_to(back)
         .page(&visitor);
     }
     let mut seen = HashSet::new();
@@ -143,17 +148,22 @@ pub(in crate::dashboard) async fn change(
     if done && keys.iter().any(|(_, etag)| etag.is_empty()) {
         return Problem::no_form().page(&visitor);
     }
-    // Side by side, to be made durable together.
-    let mut changes = JoinSet::new();
-    for (index, (id, etag)) in keys.into_iter().enumerate() {
+    let change = |(index, (id, etag)): (usize, (&str, &str))| {
         let (keyring, caller) = (app.keyring.clone(), visitor.caller.clone());
         let (id, etag) = (id.to_owned(), etag.to_owned());
-        changes.spawn(async move {
+        async move {
             let changed = action.change(&keyring, caller, &id, etag, !done).await;
             (index, id, changed)
-        });
+        }
+    };
+    let is_own = |id: &str| visitor.own_key().is_some_and(|own| own.as_str() == id);
+    let (own, others): (Vec<_>, Vec<_>) =
+        keys.into_iter().enumerate().partition(|(_, (id, _))| is_own(id));
+    // Side by side, to be made durable together.
+    let mut changed = others.into_iter().map(change).collect::<JoinSet<_>>().join_all().await;
+    for key in own {
+        changed.push(change(key).await);
     }
-    let mut changed = changes.join_all().await;
     changed.sort_unstable_by_key(|(index, ..)| *index);
     let (policy, now) = (app.keyring.policy(), app.clock.now());
     let (mut can, mut cannot) = (Vec::new(), Vec::new());
@@ -166,13 +176,15 @@ pub(in crate::dashboard) async fn change(
             Err(error) => cannot.push((id, why(&error))),
         }
     }
-    let back = Fields::parse(fields.get("back").as_bytes()).with("page", "");
+    let own = can.iter().find(|key| !done && action != Action::Enable && is_own(&key.id));
+    let own = own.map(|key| key.name.clone());
     page(&BulkPage {
         frame: visitor.frame(Section::Keys),
         action,
         done,
         can,
         cannot,
+        own,
         mistyped,
         back,
     })
@@ -182,6 +194,10 @@ fn why(error: &KeyringError) -> String {
     match error {
         KeyringError::Commit(CommitError::Refused(Refusal::StaleEtag { .. })) => {
             "It was changed meanwhile, so it was left alone.".to_owned()
+        }
+        KeyringError::Commit(CommitError::Refused(Refusal::Unauthenticated(_))) => {
+            "The key that you are signed in with is not accepted any more, so this one was left alone."
+                .to_owned()
         }
         KeyringError::Commit(CommitError::Refused(refusal)) => in_words(refusal),
         error => Problem::unavailable(error).text,

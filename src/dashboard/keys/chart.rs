@@ -79,6 +79,16 @@ impl Chart {
         }
     }
 
+    /// The day on the left.
+    pub(super) fn first_day(&self) -> &str {
+        self.bars.first().map_or("", |bar| &bar.day)
+    }
+
+    /// The day on the right.
+    pub(super) fn last_day(&self) -> &str {
+        self.bars.last().map_or("", |bar| &bar.day)
+    }
+
     /// The days with use, for who does not see the bars.
     pub(super) fn used(&self) -> impl Iterator<Item = &Bar> {
         self.bars.iter().filter(|bar| bar.allowed > 0 || bar.denied > 0)

@@ -1,5 +1,5 @@
 //! Changes of a key's fields. One that changes what the key may do is shown first: what it gains, and
-//! what it loses.
+//! what it loses. So is one that may sign its own visitor out.
 
 use askama::Template;
 use axum::{
@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     KeyId, KeyView,
-    expires::ExpirationChoice,
+    expires::{ExpirationChoice, Limit},
     key::{self, EditForm},
     new::{Errors, More, grants},
 };
@@ -22,6 +22,7 @@ use crate::{
         frame::Notice,
         problem::{in_words, page},
         roles::{self, ActionView},
+        sign_in::RIGHT,
         time,
     },
     keyring::{KeyringError, Patch, Updated},
@@ -41,9 +42,20 @@ struct ReviewPage {
     lost: Vec<ActionView>,
     /// Allowed before and after, on another condition: the action, and both.
     moved: Vec<(ActionView, String, String)>,
+    /// What it means for the visitor, whose own key it is; empty: nothing.
+    own: String,
     form: EditForm,
     /// The end date that the form offered.
     offered: String,
+}
+
+/// Asks before somebody's own key is switched off.
+#[derive(Template)]
+#[template(path = "keys/disable.html", config = "src/dashboard/askama.toml")]
+struct DisablePage {
+    frame: Frame,
+    key: KeyView,
+    etag: String,
 }
 
 impl EditForm {
@@ -60,9 +72,9 @@ impl EditForm {
     }
 
     /// What it changes of `key`, and what is wrong with it.
-    fn patch(&self, key: &KeyRecord, policy: &Policy) -> Result<Patch, Errors> {
+    fn patch(&self, key: &KeyRecord, policy: &Policy, limit: &Limit) -> Result<Patch, Errors> {
         let mut errors = Errors::default();
-        let expires = self.expires.expiration();
+        let expires = self.expires.expiration(limit);
         let expires = expires.inspect_err(|error| errors.add("expiration", error));
         // As the form showed it: what nobody touched stays, to the last space.
         let shown = Self::of(key);
@@ -104,7 +116,10 @@ pub(in crate::dashboard) async fn save(
     };
     let policy = app.keyring.policy();
     let form = EditForm::read(&fields);
-    let patch = match form.patch(&before, &policy) {
+    if fields.has("edit") {
+        return key::with_form(&app, &visitor, &before, form, Errors::default()).await;
+    }
+    let patch = match form.patch(&before, &policy, &Limit::of(&visitor, app.clock.now())) {
         Ok(patch) => patch,
         Err(errors) => return key::with_form(&app, &visitor, &before, form, errors).await,
     };
@@ -120,7 +135,8 @@ pub(in crate::dashboard) async fn save(
     if is_same && form.etag == before.etag() {
         return visitor.go(&path, Notice::from("Nothing was changed: everything is as it was."));
     }
-    let shows = patch.role.is_some() || patch.grants.is_some() || form.shows_all;
+    let may_end = visitor.is(&before) && patch.expires.is_some();
+    let shows = patch.role.is_some() || patch.grants.is_some() || may_end || form.shows_all;
     let asks = shows && !fields.has("reviewed");
     let etag = form.etag.clone();
     let updated = app.keyring.update(visitor.caller.clone(), &id, patch, etag, asks).await;
@@ -140,7 +156,7 @@ pub(in crate::dashboard) async fn save(
             {
                 // What was typed stays; sent again it is based on the key as it is now.
                 let mut errors = Errors::default();
-                errors.add("key", &in_words(refusal));
+                errors.add("", &in_words(refusal));
                 // Its other fields may have been changed meanwhile: all is shown before it is saved.
                 let form = EditForm { etag: before.etag(), shows_all: true, ..form };
                 let answer = key::with_form(&app, &visitor, &before, form, errors).await;
@@ -172,13 +188,20 @@ pub(in crate::dashboard) async fn switch(
     if etag.is_empty() {
         return Problem::no_form().page(&visitor);
     }
-    match app.keyring.update(visitor.caller.clone(), &id, patch, etag, false).await {
+    let is_own = visitor.own_key().is_some_and(|own| own.as_str() == id);
+    // Nobody signs themselves out with a slip of the mouse.
+    let asks = !active && is_own && !fields.has("confirmed");
+    match app.keyring.update(visitor.caller.clone(), &id, patch, etag.clone(), asks).await {
+        Ok(Updated { before, .. }) if asks => {
+            let key = KeyView::new(&before, &app.keyring, &app.keyring.policy(), app.clock.now());
+            page(&DisablePage { frame: visitor.frame(Section::Keys), key, etag })
+        }
         Ok(Updated { after, .. }) => {
             let now = if active { "active again" } else { "inactive: whoever uses it is refused" };
             let notice = Notice::from(format!("{} is {now}.", after.name));
             visitor.go(&format!("/keys/{}", after.id), notice)
         }
-        Err(error) => Problem::from(error).page(&visitor),
+        Err(error) => Problem::from(error).about(&id).page(&visitor),
     }
 }
 
@@ -208,6 +231,19 @@ fn review(app: &App, visitor: &Visitor, updated: &Updated, form: EditForm) -> Re
             }
         }
     }
+    let ends = |key: &KeyRecord| key.expires.map_or(i64::MAX, |at| at.0);
+    let own = match after.expires {
+        _ if !visitor.is(before) => String::new(),
+        _ if lost.iter().any(|action| action.name == RIGHT) => {
+            "You are signed in with this key, and it may not see API keys any more: saving this signs \
+             you out."
+                .to_owned()
+        }
+        Some(at) if ends(after) < ends(before) => {
+            format!("You are signed in with this key, and it ends earlier: {}.", time::end(at))
+        }
+        _ => String::new(),
+    };
     page(&ReviewPage {
         frame: visitor.frame(Section::Keys),
         key: KeyView::new(before, &app.keyring, &policy, now),
@@ -215,6 +251,7 @@ fn review(app: &App, visitor: &Visitor, updated: &Updated, form: EditForm) -> Re
         gained,
         lost,
         moved,
+        own,
         offered: form.expires.keeps.clone().unwrap_or_default(),
         form,
     })

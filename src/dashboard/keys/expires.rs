@@ -48,6 +48,11 @@ impl Limit {
         time::date(Timestamp(until.0 - until.0.rem_euclid(DAY) - 1))
     }
 
+    /// Whether there is a day through which the visitor may have a key last.
+    pub(in crate::dashboard) fn has_days(&self) -> bool {
+        self.until.is_none() || self.last_day() >= time::date(self.now)
+    }
+
     pub(in crate::dashboard) fn until(&self) -> Option<Moment> {
         self.until.map(|until| Moment::end(until, self.now))
     }
@@ -59,11 +64,10 @@ const QUICK: [(&str, &str); 4] =
 
 impl ExpirationChoice {
     /// What a new key's form offers first: the longest quick one up to 90 days that the visitor may
-    /// give, or else the last day.
+    /// give, or else as long as their own.
     pub(in crate::dashboard) fn first(limit: &Limit) -> Self {
         let quick = ["90d", "30d"].into_iter().find(|value| limit.admits(value));
-        let date = if quick.is_some() { String::new() } else { limit.last_day() };
-        Self { chosen: quick.unwrap_or("date").to_owned(), date, keeps: None }
+        Self { chosen: quick.unwrap_or("own").to_owned(), date: String::new(), keeps: None }
     }
 
     /// To stay as it is, `expires`.
@@ -80,11 +84,19 @@ impl ExpirationChoice {
         Self { chosen, date, keeps }
     }
 
-    /// The expiration; `None` is as it was.
+    /// What the date field holds as long as nobody has given a date.
+    pub(in crate::dashboard) fn offered(&self) -> &str {
+        self.keeps.as_deref().unwrap_or_default()
+    }
+
+    /// The expiration, for a visitor with this limit; `None` is as it was.
     ///
     /// # Errors
     /// What is wrong.
-    pub(in crate::dashboard) fn expiration(&self) -> Result<Option<Expiration>, String> {
+    pub(in crate::dashboard) fn expiration(
+        &self,
+        limit: &Limit,
+    ) -> Result<Option<Expiration>, String> {
         let is_offered = self.keeps.as_ref().is_some_and(|offered| *offered == self.date);
         // Without scripts nothing ticks the box beside a date.
         if self.chosen != "date" && !self.date.is_empty() && !is_offered {
@@ -92,6 +104,10 @@ impl ExpirationChoice {
         }
         let text = match self.chosen.as_str() {
             "keep" if self.keeps.is_some() => return Ok(None),
+            "own" => {
+                let until = limit.until.map(|until| Some(Expiration::At(until)));
+                return until.ok_or("your own credential never ends: choose lifetime".to_owned());
+            }
             "date" if self.date.is_empty() => return Err("give the end date".to_owned()),
             "date" => &self.date,
             "" => return Err("choose an end date, or lifetime".to_owned()),

@@ -1,5 +1,7 @@
 //! A key's own page: what it is, how it was used, what may be changed, what was done to it.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::State,
@@ -30,6 +32,8 @@ use crate::{
     usage::KeyUsage,
 };
 
+/// So long the page waits for others that read the log; then it is shown without the trail.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// Events of its trail that the page shows; the rest is in the audit log.
 const EVENTS: usize = 10;
 
@@ -205,10 +209,14 @@ pub(super) async fn with_form(
 
 /// What was last done to the key, for who may know.
 async fn trail(app: &App, visitor: &Visitor, key: &KeyRecord) -> Option<Trail> {
+    // Nobody waits for what is not told to them.
+    if !visitor.may("audit.read") {
+        return None;
+    }
     let filter = Filter { key_id: Some(key.id), ..Filter::default() };
     let request =
         PageRequest { size: EVENTS, token: String::new(), filter, order: Order::NewestFirst };
-    match crate::dashboard::audit::read(app, visitor, request).await {
+    match crate::dashboard::audit::read(app, visitor, request, Some(PATIENCE)).await {
         Ok(page) => {
             let is_cut = page.events.len() < EVENTS && !page.next.is_empty();
             Some(Trail::Read(page.events, is_cut))

@@ -65,6 +65,8 @@ struct Query {
     search: String,
     /// Something narrows the list.
     narrows: bool,
+    /// How many filters do, beside the search.
+    filters: usize,
 }
 
 impl ListPage {
@@ -83,13 +85,25 @@ impl ListPage {
         ("90", "Within 90 days"),
         ("lifetime", "Lifetime (no expiry)"),
     ];
+    /// Where there is no room for the columns whose heads sort.
+    const SORTS: [(&'static str, &'static str); 8] = [
+        ("", "By name"),
+        ("-name", "By name, from Z"),
+        ("-used", "Last used first"),
+        ("used", "Longest unused first"),
+        ("expires", "First to expire"),
+        ("-expires", "Last to expire"),
+        ("-created", "Newest first"),
+        ("created", "Oldest first"),
+    ];
 }
 
 impl Query {
     fn new(fields: Fields) -> Self {
-        let narrows = ["q", "status", "service", "role", "used", "expires", "team"];
-        let narrows = narrows.iter().any(|name| !fields.get(name).is_empty());
-        Self { search: fields.get("q").to_owned(), narrows, fields }
+        let filters = ["status", "service", "role", "used", "expires", "team"];
+        let filters = filters.iter().filter(|name| !fields.get(name).is_empty()).count();
+        let search = fields.get("q").to_owned();
+        Self { narrows: filters > 0 || !search.is_empty(), search, filters, fields }
     }
 
     fn is(&self, name: &str, value: &str) -> bool {

@@ -11,7 +11,6 @@ use axum::{
 };
 
 use super::{
-    KeyView,
     expires::{ExpirationChoice, Limit},
     secret,
 };
@@ -154,7 +153,7 @@ impl More {
     pub(in crate::dashboard) fn labels(&self) -> Result<BTreeMap<String, String>, String> {
         let mut labels = BTreeMap::new();
         for line in self.labels.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let label = line.split_once('=').ok_or("write one label a line, as `name=value`")?;
+            let label = line.split_once('=').ok_or("write one label a line, as name=value")?;
             let (name, value) = (label.0.trim().to_owned(), label.1.trim().to_owned());
             if labels.insert(name, value).is_some() {
                 return Err("a name stands there twice".to_owned());
@@ -188,7 +187,7 @@ pub(in crate::dashboard) async fn create(
     if fields.has("choose") {
         return form(&app, &visitor, asked, errors);
     }
-    let expiration = asked.expires.expiration();
+    let expiration = asked.expires.expiration(&Limit::of(&visitor, app.clock.now()));
     let expiration = expiration.inspect_err(|error| errors.add("expiration", error));
     let labels = asked.more.labels().inspect_err(|error| errors.add("labels", error));
     let (Ok(expiration), Ok(labels)) = (expiration, labels) else {
@@ -238,9 +237,8 @@ pub(in crate::dashboard) async fn create(
     };
     match visitor.create(name, new).await {
         Ok((key, token)) => {
-            let (policy, now) = (app.keyring.policy(), app.clock.now());
-            let view = KeyView::new(&key, &app.keyring, &policy, now);
-            secret::show(visitor.frame(Section::Keys), view, &token, "created", String::new())
+            let frame = visitor.frame(Section::Keys);
+            secret::show(&app, frame, &key, &token, "created", String::new())
         }
         Err(error) => match Errors::of(&error) {
             Some(errors) => form(&app, &visitor, asked, errors),

@@ -60,7 +60,7 @@ pub(in crate::dashboard) async fn revoke(
             "/keys",
             Notice::from(format!("{} was revoked. Whoever uses it is refused.", key.name)),
         ),
-        Err(error) => Problem::from(error).page(&visitor),
+        Err(error) => Problem::from(error).about(&id).page(&visitor),
     }
 }
 

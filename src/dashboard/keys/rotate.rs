@@ -78,14 +78,13 @@ pub(in crate::dashboard) async fn rotate(
             let before = key.secrets.get(1).and_then(|before| before.expires);
             let about = match before {
                 Some(until) => format!(
-                    "The secret before is accepted until {}; replace it wherever it is used by then.",
+                    "The previous secret is accepted until {}; replace it wherever it is used by then.",
                     time::exact(until)
                 ),
-                None => "The secret before is not accepted any more.".to_owned(),
+                None => "The previous secret is no longer accepted.".to_owned(),
             };
-            let view = KeyView::new(&key, &app.keyring, &app.keyring.policy(), app.clock.now());
-            secret::show(visitor.frame(Section::Keys), view, &token, "rotated", about)
+            secret::show(&app, visitor.frame(Section::Keys), &key, &token, "rotated", about)
         }
-        Err(error) => Problem::from(error).page(&visitor),
+        Err(error) => Problem::from(error).about(&id).page(&visitor),
     }
 }

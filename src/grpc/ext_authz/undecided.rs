@@ -27,7 +27,7 @@ pub fn undecided(status: &tonic::Status) -> Response<Body> {
     };
     let dynamic_metadata = Some(answer::fields([("reason", Bytes::from_static(reason))]));
     let denied = Some(answer::denied(HttpStatus::Unavailable, &message, Vec::new()));
-    let status = Some(RpcStatus { code: status.code().into(), message });
+    let status = Some(RpcStatus { code: Code::Unavailable.into(), message });
     let check = CheckResponse { status, ok: None, denied, dynamic_metadata };
     let mut body = BytesMut::with_capacity(PREFIX_LEN + check.encoded_len());
     body.put_u8(0);

@@ -28,6 +28,14 @@ const RUN: &str = "
     });
 ";
 
+/// After the next frame: where there is little room, a page folds some.
+const UNFOLD: &str = "
+    return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+        document.querySelectorAll('details').forEach((one) => { one.open = true; });
+        done();
+    })));
+";
+
 /// The script of axe-core, from the file that `OCTAVIA_TEST_AXE` names.
 fn axe() -> String {
     let tools = || {
@@ -53,12 +61,10 @@ impl<'a> Auditor<'a> {
 
     /// The page as it is, with everything unfolded.
     async fn look_at(&mut self, state: &str) {
-        self.browser
-            .run("document.querySelectorAll('details').forEach((one) => one.open = true)")
-            .await;
         self.browser.run(&self.axe).await;
         for (scheme, width, height) in LOOKS {
             self.browser.look(scheme, width, height).await;
+            self.browser.run(UNFOLD).await;
             let rules = json!((scheme == "dark").then_some(OF_COLOURS));
             let found = self.browser.run_with(RUN, rules).await;
             let found: Vec<String> = serde_json::from_value(found).unwrap();
@@ -173,6 +179,14 @@ async fn pages_of_a_key() {
     browser.open("/audit").await;
     browser.sees(&name).await;
     auditor.look_at("the audit log with a long name").await;
+    let (own, text) = create(&sidecar, "own", "super_admin").await;
+    browser.press("Sign out").await;
+    browser.sees("You are signed out.").await;
+    browser.sign_in(&text).await;
+    browser.open(&format!("/keys/{}", own.id)).await;
+    browser.press("Disable").await;
+    browser.heading("Disable your own key?").await;
+    auditor.look_at("an own key to be disabled").await;
     auditor.found_nothing();
     sidecar.finish().await;
 }
@@ -258,7 +272,7 @@ async fn pages_of_the_audit_log() {
     browser.sees("Edited shop").await;
     auditor.look_at("the audit log").await;
     browser.press("Verify").await;
-    browser.sees("Whole").await;
+    browser.sees("Intact").await;
     auditor.look_at("the audit log, verified").await;
     browser.open("/audit?from=never").await;
     browser.sees("Give days as").await;

@@ -27,11 +27,11 @@ async fn the_log_is_filtered_and_verified() {
     browser.sees("There is no such event.").await;
     browser.fill("Who", "nobody").await;
     browser.press("Filter").await;
-    browser.sees("Who did it is `operator`, or a key's id.").await;
+    browser.sees("Who did it is operator, or a key's id.").await;
     browser.press("Show all").await;
     browser.press("Verify").await;
-    browser.sees("The verification has ended.").await;
-    browser.sees("Whole").await;
+    browser.sees("The log was verified.").await;
+    browser.sees("Intact").await;
     browser.sees("events 1 to 3").await;
     sidecar.finish().await;
 }

@@ -83,7 +83,7 @@ async fn a_form_with_errors_says_them_and_keeps_what_was_typed() {
     browser.press("Create API key").await;
     browser.sees("Nothing was saved yet.").await;
     browser.sees("Give the end date.").await;
-    browser.sees("Write one label a line, as `name=value`.").await;
+    browser.sees("Write one label a line, as name=value.").await;
     // A screen reader begins there.
     assert_eq!(browser.run("return document.activeElement.id").await, "errors");
     assert!(browser.is_chosen("Writer").await);
@@ -98,6 +98,41 @@ async fn a_form_with_errors_says_them_and_keeps_what_was_typed() {
     let [made] = &keys(&sidecar).await[..] else { panic!("not one key") };
     assert_eq!((&*made.name, &*made.description), ("shop", "of the shop"));
     assert_eq!(made.labels["env"], "production");
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn of_an_end_date_and_another_choice_the_last_one_counts() {
+    let (sidecar, browser) = start().await;
+    browser.open("/keys/new").await;
+    browser.fill("Name", "a").await;
+    browser.add("End date", "12312037").await;
+    browser.choose("Lifetime (no expiry)").await;
+    assert_eq!(browser.value("End date").await, "");
+    browser.press("Create API key").await;
+    text_shown(&browser).await;
+    browser.open("/keys/new").await;
+    browser.fill("Name", "b").await;
+    browser.choose("Lifetime (no expiry)").await;
+    browser.add("End date", "12312037").await;
+    browser.press("Create API key").await;
+    text_shown(&browser).await;
+    let [a, b] = &keys(&sidecar).await[..] else { panic!("not two keys") };
+    assert_eq!(a.expire_time, None);
+    assert_eq!(b.expire_time.unwrap().seconds, 2_145_916_800);
+    // The same where there is one already.
+    browser.open(&format!("/keys/{}", b.id)).await;
+    browser.fill("End date", "01012036").await;
+    assert!(browser.is_chosen("End date").await);
+    browser.choose("Leave it as it is").await;
+    assert_eq!(browser.value("End date").await, "2037-12-31");
+    browser.press("Save").await;
+    browser.sees("Nothing was changed").await;
+    browser.fill("End date", "01012036").await;
+    browser.choose("Lifetime (no expiry)").await;
+    browser.press("Save").await;
+    browser.sees("Never: lifetime").await;
     sidecar.finish().await;
 }
 

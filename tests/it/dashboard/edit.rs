@@ -78,6 +78,11 @@ async fn a_change_of_role_is_shown_before_it_is_saved() {
     assert_eq!(browser.texts(".diff.gained code").await, gained);
     assert_eq!(browser.texts(".diff.lost code").await, lost);
     assert_eq!(get(&sidecar, &key.id).await.etag, key.etag, "it is not saved yet");
+    browser.press("Back to editing").await;
+    browser.heading("shop").await;
+    assert!(browser.is_chosen("Publisher").await);
+    browser.press("Save").await;
+    browser.heading("Review the changes").await;
     browser.press("Cancel").await;
     browser.heading("shop").await;
     assert_eq!(get(&sidecar, &key.id).await.etag, key.etag);
@@ -101,7 +106,7 @@ async fn single_actions_are_granted_to_an_admin_and_taken_back() {
     let (others, _) = create(&sidecar, "others", "writer").await;
     assert_eq!(reason(&sidecar, &text, "billing.read").await, Reason::ActionDenied);
     browser.open(&format!("/keys/{}", key.id)).await;
-    browser.press("Grant single actions beside").await;
+    browser.press("Grant additional actions").await;
     browser.choose("billing.read").await;
     browser.choose("api_keys.read").await;
     browser.press("Save").await;

@@ -49,6 +49,29 @@ async fn keys_are_found_by_typing_and_the_focus_stays_where_it_is() {
 
 #[tokio::test]
 #[ignore = "needs Chromium: see .ci/run"]
+async fn what_is_selected_stays_so_while_the_list_is_searched_and_the_figures_follow() {
+    let (sidecar, browser) = start().await;
+    for name in ["cms-backend", "website"] {
+        create(&sidecar, name, "read_only").await;
+    }
+    browser.open("/keys?status=active").await;
+    browser.shows(".figure[aria-current]", &["2 Active"]).await;
+    browser.choose("Select cms-backend").await;
+    browser.add("Search by name or id", "cms").await;
+    browser.sees("1 key match").await;
+    browser.sees("1 selected:").await;
+    browser.shows(".figure[aria-current]", &[""; 0]).await;
+    browser.fill("Search by name or id", "web").await;
+    browser.shows(NAMES, &["website"]).await;
+    browser.sees("0 selected:").await;
+    browser.fill("Search by name or id", "").await;
+    browser.shows(NAMES, &["cms-backend", "website"]).await;
+    assert!(browser.is_chosen("Select cms-backend").await);
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
 async fn keys_are_filtered_by_what_they_are_and_by_the_figures() {
     let (sidecar, browser) = start().await;
     let (_, used) = create(&sidecar, "a", "writer").await;

@@ -43,7 +43,7 @@ async fn a_key_is_rotated_with_a_time_for_both_secrets_and_without() {
     browser.choose("7 days").await;
     browser.press("Rotate").await;
     browser.heading("shop was rotated").await;
-    browser.sees("The secret before is accepted until").await;
+    browser.sees("The previous secret is accepted until").await;
     let second = text_shown(&browser).await;
     for text in [&first, &second] {
         assert_eq!(reason(&sidecar, text, ACTION).await, Reason::Allowed);
@@ -56,7 +56,7 @@ async fn a_key_is_rotated_with_a_time_for_both_secrets_and_without() {
     browser.sees("its older secret is still accepted: that one stops now").await;
     browser.choose("Not at all").await;
     browser.press("Rotate").await;
-    browser.sees("The secret before is not accepted any more.").await;
+    browser.sees("The previous secret is no longer accepted.").await;
     let third = text_shown(&browser).await;
     for text in [&first, &second] {
         assert_eq!(reason(&sidecar, text, ACTION).await, Reason::KeyUnknown);
@@ -65,6 +65,7 @@ async fn a_key_is_rotated_with_a_time_for_both_secrets_and_without() {
     // Nobody rotates twice by accident.
     browser.reload().await;
     browser.heading("The key was changed meanwhile").await;
+    assert!(browser.offers("Back to the key").await);
     assert!(!browser.source().await.contains(&third));
     assert_eq!(reason(&sidecar, &third, ACTION).await, Reason::Allowed);
     sidecar.finish().await;
@@ -104,8 +105,7 @@ async fn a_key_is_revoked_once_its_name_is_typed_and_all_that_was_done_stays_tol
     assert_eq!(keys(&sidecar).await, []);
     browser.open(&format!("/keys/{}", key.id)).await;
     browser.heading("Key not found").await;
-
-    browser.press("Audit").await;
+    browser.press("Its audit trail").await;
     browser.heading("Audit").await;
     let all: Vec<_> = std::iter::once("Revoked").chain(done).collect();
     assert_eq!(browser.texts(".events strong").await, all);

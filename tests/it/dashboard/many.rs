@@ -67,8 +67,8 @@ async fn a_key_that_was_changed_since_it_was_shown_is_left_alone() {
     let (changed, _) = create(&sidecar, "a", "writer").await;
     let (other, _) = create(&sidecar, "b", "writer").await;
     browser.open("/keys").await;
-    browser.press("Disable…").await;
-    browser.heading("No key is selected").await;
+    let idle = "return [...document.querySelectorAll('.bulk button')].every((one) => one.disabled)";
+    assert_eq!(browser.run(idle).await, true, "nothing is selected");
     select(&browser, &["a", "b"]).await;
     browser.press("Disable…").await;
     browser.heading("Disable 2 keys?").await;

@@ -45,6 +45,10 @@ async fn keys_are_made_found_edited_and_revoked_without_a_script() {
     browser.press("Filter").await;
     browser.sees("1 key match").await;
     browser.shows("td.name bdi", &["website"]).await;
+    browser.press("Disable…").await;
+    browser.heading("No key is selected").await;
+    browser.press("Back to API Keys").await;
+    browser.shows("td.name bdi", &["website"]).await;
     browser.press("Show all").await;
     browser.sees("2 keys").await;
     browser.choose("Select shop").await;
@@ -67,7 +71,7 @@ async fn keys_are_made_found_edited_and_revoked_without_a_script() {
     browser.sees("Following").await;
     browser.press("Stop following").await;
     browser.press("Verify").await;
-    browser.sees("The verification has ended.").await;
+    browser.sees("The log was verified.").await;
     browser.press("Sign out").await;
     browser.sees("You are signed out.").await;
     sidecar.finish().await;

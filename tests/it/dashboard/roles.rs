@@ -58,6 +58,21 @@ async fn a_simulation_says_what_would_be_decided_and_what_would_be_needed() {
     browser.shows("#answer", &["Allowed"]).await;
     assert!(!browser.path().await.contains("octv"), "{}", browser.path().await);
     assert_eq!(browser.value("Key id").await, key.id);
+    // A name is enough where it is that of one key.
+    browser.open(&format!("/keys/{}", key.id)).await;
+    browser.press("Simulate…").await;
+    browser.heading("Simulate").await;
+    assert_eq!(browser.value("Key id").await, key.id);
+    browser.fill("Key id", "shop").await;
+    browser.fill("Action", "articles.create").await;
+    browser.press("Simulate").await;
+    browser.shows("#answer", &["Allowed"]).await;
+    assert_eq!(browser.run("return document.activeElement.id").await, "answer");
+    let title = browser.run("return document.title").await;
+    assert!(title.as_str().unwrap().starts_with("Allowed: articles.create"), "{title}");
+    create(&sidecar, "shop", "read_only").await;
+    browser.press("Simulate").await;
+    browser.sees("Several keys have this name: give the id of one.").await;
     browser.fill("Key id", "nobody").await;
     browser.press("Simulate").await;
     browser.sees("There is no key nobody.").await;

@@ -192,5 +192,54 @@ async fn whatever_address_a_stranger_asks_for_the_way_back_stays_on_the_dashboar
         assert!(stays_here(answer.location()), "{path}: {answer:?}");
         assert_eq!(answer.headers.iter().filter(|(name, _)| name == "set-cookie").count(), 1);
     }
+    // A secret is taken out of an address by another redirect.
+    let secret = format!("octv_AAAAAAAAAA_{}", "A".repeat(38));
+    for path in [
+        "//evil.example/phish",
+        "///evil.example",
+        "/\\evil.example",
+        "http://evil.example//evil.example",
+        "/keys",
+    ] {
+        for path in [format!("{path}?q={secret}"), format!("{path}/{secret}")] {
+            for method in ["GET", "HEAD"] {
+                let answer = Browser::new(&sidecar).try_send(method, &path, &[], b"");
+                if answer.status == 400 {
+                    continue;
+                }
+                assert_eq!(answer.status, 303, "{method} {path}: {answer:?}");
+                assert!(stays_here(answer.location()), "{method} {path}: {answer:?}");
+                assert!(!answer.location().contains(&secret), "{method} {path}: {answer:?}");
+            }
+            // A form is not sent anywhere else.
+            let answer = Browser::new(&sidecar).try_send("POST", &path, &[], b"");
+            assert_eq!(answer.status, 400, "{path}: {answer:?}");
+            assert!(!answer.body.contains(&secret), "{path}: {answer:?}");
+        }
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn who_follows_a_link_of_another_site_is_led_on_once_and_keeps_the_session() {
+    let sidecar = Sidecar::start();
+    let linked = [("sec-fetch-site", "cross-site")];
+    let path = "/keys?q=a&status=active";
+    let mut browser = operator(&sidecar);
+    // A browser keeps the cookie to itself, and asks again for a page of ours.
+    let answer = Browser::new(&sidecar).send("GET", path, &linked, b"");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let tags = html::tags(&answer.body);
+    let refresh = tags.iter().find_map(|tag| tag.get("http-equiv").and(tag.get("content")));
+    assert_eq!(refresh, Some("0; url=/keys?q=a&status=active"));
+    let own = [("sec-fetch-site", "same-origin")];
+    assert_eq!(browser.send("GET", path, &own, b"").status, 200);
+    // Who has no session is asked to sign in then.
+    assert!(Browser::new(&sidecar).send("GET", path, &own, b"").asks_to_sign_in());
+    // It leads nowhere else, and a session that came along is enough.
+    assert_eq!(browser.send("GET", path, &linked, b"").status, 200);
+    let elsewhere = Browser::new(&sidecar).send("GET", "//evil.example/", &linked, b"");
+    assert!(elsewhere.body.contains("url=/keys"), "{elsewhere:?}");
+    assert!(!elsewhere.body.contains("evil"), "{elsewhere:?}");
     sidecar.finish().await;
 }

@@ -118,9 +118,10 @@ pub fn is_refused(answer: &Answer, status: &Status) {
         }
         Code::PermissionDenied => {
             assert_eq!(answer.status, 403, "{answer:?}");
-            // With a capital letter.
+            // With a capital letter, and quoted as for people.
             let said = status.message()[1..].to_owned();
-            assert!(html::words(&answer.body).contains(&said), "{said}: {answer:?}");
+            let shown = html::words(&answer.body).replace(['“', '”'], "`");
+            assert!(shown.contains(&said), "{said}: {answer:?}");
         }
         other => panic!("{other:?} {status}"),
     }

@@ -2,7 +2,7 @@
 
 use super::{
     browser::{Answer, Browser, COOKIE, encoded},
-    operator,
+    make, operator,
 };
 use crate::sidecar::Sidecar;
 
@@ -106,6 +106,24 @@ async fn of_33_sessions_of_one_credential_the_idlest_ends_and_no_other() {
         assert_eq!(is_ended, number == 1, "session {number}");
     }
     another.page("/keys");
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn many_keys_of_a_team_that_sign_in_sign_out_neither_the_operator_nor_another_team() {
+    let sidecar = Sidecar::start();
+    let mut there = operator(&sidecar);
+    let (_, text) = make(&sidecar, "web", "super_admin", &[]).await;
+    let mut another = Browser::signed_in(&sidecar, &text);
+    for _ in 0..33 {
+        let (_, text) = make(&sidecar, "shop", "super_admin", &[]).await;
+        for _ in 0..32 {
+            let answer = Browser::new(&sidecar).post("/sign-in", &[("credential", &text)]);
+            assert_eq!(answer.status, 303, "{answer:?}");
+        }
+    }
+    there.page("/roles");
+    another.page("/roles");
     sidecar.finish().await;
 }
 

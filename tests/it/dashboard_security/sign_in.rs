@@ -130,7 +130,7 @@ async fn who_may_not_see_keys_is_told_so_and_not_let_in() {
         let mut browser = Browser::new(&sidecar);
         let answer = browser.post("/sign-in", &[("credential", text.as_str())]);
         assert_eq!(answer.status, 403, "{role}: {answer:?}");
-        assert!(answer.body.contains("it needs the right `api_keys.read`"), "{answer:?}");
+        assert!(answer.body.contains("it needs the right api_keys.read"), "{answer:?}");
         assert!(browser.cookies.is_empty());
     }
     // A key that is good is no guess.

@@ -12,15 +12,11 @@ use crate::{
 
 /// A denial with 503, whose envelope and status say `why`.
 #[track_caller]
-fn assert_denied(answer: &Answered, code: tonic::Code, why: &str) {
+fn assert_denied(answer: &Answered, reason: &str, why: &str) {
     let check: CheckResponse = answer.decoded();
-    let status = check.status.clone().unwrap();
-    assert_eq!(status.code, i32::from(code), "{check:?}");
-    assert!(status.message.contains(why), "{check:?}");
+    assert!(check.status.as_ref().unwrap().message.contains(why), "{check:?}");
     let told = Told::of(check);
     assert_eq!((told.status, &*told.headers["content-type"]), (503, "application/json"));
-    let reason =
-        if code == tonic::Code::InvalidArgument { "REQUEST_INVALID" } else { "UNAVAILABLE" };
     assert_eq!(told.metadata["reason"], reason);
     let body: serde_json::Value = serde_json::from_str(&told.body).unwrap();
     assert_eq!((&body["success"], &body["statusCode"]), (&false.into(), &503.into()), "{told:?}");
@@ -41,7 +37,7 @@ async fn one_that_is_turned_away_because_there_are_too_many_is_a_denial() {
         != tonic::Code::InvalidArgument
     {}
     let denied = check.answered().await;
-    assert_denied(&denied, tonic::Code::ResourceExhausted, "more than 1 calls are in flight");
+    assert_denied(&denied, "UNAVAILABLE", "more than 1 calls are in flight");
     sidecar.finish().await;
 }
 
@@ -49,7 +45,7 @@ async fn one_that_is_turned_away_because_there_are_too_many_is_a_denial() {
 async fn one_that_does_not_arrive_in_time_is_a_denial() {
     let sidecar = Sidecar::start_with(&["--request-timeout", "200ms"]);
     let denied = begin(&sidecar).await.answered().await;
-    assert_denied(&denied, tonic::Code::DeadlineExceeded, "not answered within 200ms");
+    assert_denied(&denied, "UNAVAILABLE", "not answered within 200ms");
     sidecar.finish().await;
 }
 
@@ -62,7 +58,7 @@ async fn one_that_cannot_be_read_is_a_denial() {
         (&[0; 3000], "limit"),
     ] {
         let denied = begin(&sidecar).await.finish(message).await;
-        assert_denied(&denied, tonic::Code::InvalidArgument, why);
+        assert_denied(&denied, "REQUEST_INVALID", why);
     }
     // What says that it is compressed, and is not.
     let denied = begin(&sidecar).await.finish_http(vec![1, 0, 0, 0, 1, 0]).await;
@@ -86,6 +82,6 @@ async fn one_for_which_there_is_no_room_is_a_denial() {
         waiting.push(held);
     }
     let denied = waiting.pop().unwrap().answered().await;
-    assert_denied(&denied, tonic::Code::ResourceExhausted, "take too much room");
+    assert_denied(&denied, "UNAVAILABLE", "take too much room");
     sidecar.finish().await;
 }
