@@ -147,7 +147,7 @@ impl Asked {
 }
 
 impl Told {
-    fn of(answer: CheckResponse) -> Self {
+    pub fn of(answer: CheckResponse) -> Self {
         let fields = answer.dynamic_metadata.unwrap().fields.into_iter();
         let metadata = fields.map(|(name, value)| match value.kind {
             Some(Kind::StringValue(text)) => (name, text),

@@ -1,5 +1,7 @@
 //! Probes over gRPC, on the same port as those over HTTP.
 
+use envoy_types::pb::envoy::service::auth::v3::CheckResponse;
+use prost::Message as _;
 use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus::Serving, health_client::HealthClient,
@@ -8,7 +10,7 @@ use tonic_health::pb::{
 use super::{health, wait_for_readiness};
 use crate::{
     command_line::{program, run},
-    raw,
+    ext_authz, raw,
     sidecar::{Sidecar, connect},
 };
 
@@ -52,7 +54,6 @@ async fn every_other_call_is_unimplemented_and_nothing_is_decided_there() {
         raw::AUTHORIZE,
         raw::BATCH,
         "/octavia.authz.v1.ApiKeyService/ListApiKeys",
-        "/envoy.service.auth.v3.Authorization/Check",
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         "/grpc.health.v1.Health/Nothing",
         "/no.Service/Nothing",
@@ -62,6 +63,10 @@ async fn every_other_call_is_unimplemented_and_nothing_is_decided_there() {
         let status = raw::unary(&channel, path, &bearer, question.clone()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unimplemented, "{path}: {status}");
     }
+    // A proxy that asks at the wrong door lets nothing pass, either.
+    let answer = raw::unary(&channel, ext_authz::CHECK, "", question).await.unwrap();
+    let denied = ext_authz::Told::of(CheckResponse::decode(&*answer).unwrap());
+    assert_eq!((denied.status, &*denied.metadata["reason"]), (503, "UNAVAILABLE"));
     sidecar.finish().await;
 }
 
