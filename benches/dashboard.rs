@@ -89,18 +89,20 @@ fn main() {
     show("new key: form, and creation", took, 0);
 }
 
-/// Every key another: roles, expirations, some inactive.
+/// Every key another: roles, expirations, last uses, some lifetime, some never used.
 fn key(number: usize, text: &Token) -> ImportedKey {
-    let day = u64::try_from(number % 700).unwrap() + 1;
+    let days = |days: usize| Duration::from_secs(u64::try_from(days).unwrap() * 86_400);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let expires = now + Duration::from_secs(day * 86_400);
+    let at = |time: Duration| prost_types::Timestamp {
+        seconds: i64::try_from(time.as_secs()).unwrap(),
+        nanos: 0,
+    };
     ImportedKey {
         name: format!("service key {number}"),
         role: ROLES[number % ROLES.len()].to_owned(),
-        expire_time: (!number.is_multiple_of(3)).then(|| prost_types::Timestamp {
-            seconds: i64::try_from(expires.as_secs()).unwrap(),
-            nanos: 0,
-        }),
+        create_time: Some(at(now - days(400))),
+        expire_time: (!number.is_multiple_of(3)).then(|| at(now + days(number % 700 + 1))),
+        last_used_time: (!number.is_multiple_of(5)).then(|| at(now - days(number % 390))),
         ..import::key(number, text)
     }
 }

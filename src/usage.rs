@@ -11,6 +11,7 @@
 //! the server (opens, closes). Losing it costs no key: the last seconds of usage
 //! may be lost with the process, and damage is owned up to by [`Usage::since`].
 
+mod ahead;
 mod cell;
 mod days;
 mod error;
@@ -34,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-pub use self::{cell::Cell, error::UsageError, flusher::Flusher};
+pub use self::{ahead::LastUses, cell::Cell, error::UsageError, flusher::Flusher};
 use self::{
     cell::Queue,
     files::Opened,
@@ -189,14 +190,13 @@ impl Usage {
     pub fn last_used(&self, id: KeyId) -> Option<Timestamp> {
         // The cells keep what cannot be collected; the flusher says why.
         let _ = self.collect();
-        self.collected(id)
-    }
-
-    /// As [`Usage::last_used`], as of the last [`Usage::collect`]. For lists, which
-    /// ask for many keys: each asks by itself, so that nobody waits for a list.
-    pub fn collected(&self, id: KeyId) -> Option<Timestamp> {
         let moment = self.0.ledger().last_used.get(&id).copied();
         moment.and_then(|moment| timestamp(moment.millis()))
+    }
+
+    /// When many keys were last used, for lists.
+    pub fn last_uses(&self) -> LastUses<'_> {
+        LastUses::new(self)
     }
 
     /// Takes in what was recorded until now. Readers and flushes do so themselves.
@@ -238,7 +238,6 @@ impl Usage {
     /// of ids. Gives how many there were.
     pub fn prune(&self, exists: impl Fn(KeyId) -> bool) -> usize {
         let mut ids: Vec<_> = self.0.ledger().last_used.keys().copied().collect();
-        ids.sort_unstable();
         ids.retain(|id| !exists(*id));
         let mut ledger = self.0.ledger();
         ids.iter().for_each(|id| ledger.remove(*id));

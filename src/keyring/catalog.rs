@@ -20,7 +20,7 @@ use std::{
 
 pub use self::tally::{KeyCounts, Tally};
 pub(super) use self::{
-    card::{Card, LabelHasher},
+    card::{Card, LIFETIME, LabelHasher},
     classes::{Class, Classes, Verdicts},
 };
 use crate::{
@@ -148,13 +148,11 @@ impl Catalog {
         loop {
             let cards = self.read();
             let mut seen = 0;
-            for (id, card) in cards.after(last).take(CHUNK) {
-                if visit(&cards.classes, *id, card).is_break() {
-                    return;
-                }
+            let visited = cards.after(last).take(CHUNK).try_for_each(|(id, card)| {
                 (last, seen) = (Some(*id), seen + 1);
-            }
-            if seen < CHUNK {
+                visit(&cards.classes, *id, card)
+            });
+            if visited.is_break() || seen < CHUNK {
                 return;
             }
         }

@@ -3,15 +3,15 @@
 //! INVARIANT: a figure is the `total` of the list with its filter, for it is that
 //! filter that counts. Keys that the caller may not see are in none.
 
-use std::{cell::Cell, ops::ControlFlow, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use super::{
     Caller, Keyring, KeyringError, Powers,
-    catalog::{Catalog, Class, Verdicts},
-    list::{Filter, Matcher, Uses},
+    catalog::{Card, Catalog, Class, Classes, Verdicts},
+    list::{Criteria, Facts, Filter, Finder, Matcher, Page, PageRequest, Uses},
     look::Look,
 };
-use crate::{clock::Timestamp, policy::Policy};
+use crate::{clock::Timestamp, policy::Policy, token::KeyId};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys that expire within this are counted as expiring.
@@ -54,53 +54,57 @@ fn filtered() -> [Figure; 5] {
 }
 
 impl Keyring {
-    /// Counts the keys that `caller` may see. Looks at the cards of all keys, as
-    /// [`Keyring::list`] does, and takes turns with it.
+    /// A page as [`Keyring::list`] gives it, and how many keys of each kind `caller`
+    /// may see, whatever the page is filtered by: all in one look.
     ///
     /// # Errors
     /// [`KeyringError`]
-    pub async fn figures(&self, caller: Caller) -> Result<Figures, KeyringError> {
-        let count = |look: &Look<'_>| {
+    pub async fn overview(
+        &self,
+        caller: Caller,
+        request: PageRequest,
+    ) -> Result<(Page, Figures), KeyringError> {
+        let overview = move |look: &Look<'_>| {
             let Look { keyring, powers, uses, now } = *look;
-            Ok(count(&keyring.catalog, &keyring.policy(), powers, uses, now))
+            let (catalog, policy) = (&keyring.catalog, keyring.policy());
+            let mut finder = Finder::new(&request, powers, uses, now, catalog.labels())?;
+            let mut found = ControlFlow::Continue(());
+            let figures = count(catalog, &policy, powers, uses, now, |classes, id, card| {
+                if found.is_continue() {
+                    found = finder.visit(classes, id, card);
+                }
+            });
+            Ok((finder.page(&*keyring.store, powers)?, figures))
         };
-        self.look(caller, count).await
+        self.look(caller, overview).await
     }
 }
 
+/// Counts, and shows each card to `visit` on the way.
 fn count(
     catalog: &Catalog,
     policy: &Policy,
     powers: &Powers,
     uses: &Uses<'_>,
     now: Timestamp,
+    mut visit: impl FnMut(&Classes, KeyId, &Card),
 ) -> Figures {
-    // Looked up once for each key, however many filters ask.
-    let asked = Cell::new(None);
-    let last_used = |id| match asked.get() {
-        Some((known, at)) if known == id => at,
-        _ => {
-            let at = (uses.last_used)(id);
-            asked.set(Some((id, at)));
-            at
-        }
-    };
-    let uses = &Uses { last_used: &last_used, since: uses.since };
-    let matcher = |filter| Matcher::new(filter, powers, uses, now, catalog.labels());
-    let (all, filtered) = (Filter::default(), filtered());
-    let mut is_seen = matcher(&all);
-    let mut counters = filtered.each_ref().map(|(filter, figure)| (matcher(filter), figure));
+    let all = Filter::default();
+    let mut is_seen = Matcher::new(&all, powers, uses, now, catalog.labels());
+    // None of them asks for a class, a label or a text.
+    let filtered = filtered().map(|(filter, figure)| (Criteria::new(&filter, now), figure));
     let has_all = |class: &Class| {
         policy.service(&class.service).is_some_and(|service| service.gives_all(&class.role))
     };
     let (mut figures, mut unrestricted) = (Figures::default(), Verdicts::default());
     catalog.walk(None, |classes, id, card| {
+        visit(classes, id, card);
         if is_seen.matches(classes, id, card) {
             figures.total += 1;
             figures.unrestricted += u64::from(unrestricted.of(classes, card.class(), has_all));
-            // None of them asks for a class.
-            for (matcher, figure) in &mut counters {
-                *figure(&mut figures) += u64::from(matcher.matches_card(id, card));
+            let facts = Facts::new(id, card, uses);
+            for (criteria, figure) in &filtered {
+                *figure(&mut figures) += u64::from(criteria.hold(&facts));
             }
         }
         ControlFlow::Continue(())
@@ -114,13 +118,12 @@ mod tests {
 
     use super::{
         super::{
-            PageRequest,
             catalog::tests::{MemoryStore, a_key, loaded},
             list,
         },
         *,
     };
-    use crate::{record::KeyRecord, resolved_key::ResolvedKey, token::KeyId};
+    use crate::{record::KeyRecord, resolved_key::ResolvedKey};
 
     const NOW: i64 = 1_800_000_000_000;
     const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -176,7 +179,7 @@ mod tests {
             unrestricted: 80,
         };
         for (powers, expected) in [(Powers::All, everything), (Powers::Of(Box::new(own)), of_web)] {
-            let figures = count(&catalog, &policy, &powers, &uses, now);
+            let figures = count(&catalog, &policy, &powers, &uses, now, |_, _, _| ());
             assert_eq!(figures, expected);
             let total = |filter| {
                 let request = PageRequest { filter, ..PageRequest::default() };

@@ -12,7 +12,7 @@ mod page_token;
 
 use std::{collections::BinaryHeap, ops::ControlFlow};
 
-pub(super) use self::filter::Matcher;
+pub(super) use self::filter::{Criteria, Facts, Matcher};
 pub use self::{
     filter::Filter,
     order::{By, Order},
@@ -21,7 +21,10 @@ use self::{
     order::{Place, Way},
     page_token::PageToken,
 };
-use super::{catalog::Catalog, powers::Powers};
+use super::{
+    catalog::{Card, Catalog, Classes, LabelHasher},
+    powers::Powers,
+};
 use crate::{
     clock::Timestamp,
     record::KeyRecord,
@@ -77,6 +80,120 @@ pub(super) struct Uses<'a> {
     pub(super) since: Timestamp,
 }
 
+/// Finds the places of one page among cards that come in the order of ids.
+pub(super) struct Finder<'a> {
+    request: &'a PageRequest,
+    size: usize,
+    from: Option<PageToken>,
+    way: Way,
+    uses: &'a Uses<'a>,
+    matcher: Matcher<'a>,
+    /// How many cards matched so far.
+    matches: usize,
+    /// The best so far, the worst of them on top; one more than a page holds, to
+    /// know whether there is another.
+    best: BinaryHeap<Place>,
+}
+
+impl<'a> Finder<'a> {
+    /// # Errors
+    /// [`CommitError::Refused`] when the page's token is none, or another list's.
+    pub(super) fn new(
+        request: &'a PageRequest,
+        powers: &'a Powers,
+        uses: &'a Uses<'a>,
+        now: Timestamp,
+        labels: &LabelHasher,
+    ) -> Result<Self, CommitError> {
+        let PageRequest { size, token, order, filter } = request;
+        let size = match *size {
+            0 => DEFAULT_PAGE,
+            size => size.min(MAX_PAGE),
+        };
+        let from = match token.as_str() {
+            "" => None,
+            token => Some(PageToken::read(token, filter, *order)?),
+        };
+        let way = from.as_ref().map_or(Way { order: *order, back: false }, |from| from.edge.way);
+        let matcher = Matcher::new(filter, powers, uses, now, labels);
+        Ok(Self { request, size, from, way, uses, matcher, matches: 0, best: BinaryHeap::new() })
+    }
+
+    /// No card up to this one is of the page.
+    pub(super) fn start(&self) -> Option<KeyId> {
+        let in_turn = self.way.is_the_catalogs();
+        let from = self.from.as_ref().filter(|from| in_turn && !from.inclusive);
+        from.map(|from| from.edge.id)
+    }
+
+    /// Looks at the next card; breaks when no other can be of the page.
+    pub(super) fn visit(&mut self, classes: &Classes, id: KeyId, card: &Card) -> ControlFlow<()> {
+        if !self.matcher.matches(classes, id, card) {
+            return ControlFlow::Continue(());
+        }
+        self.matches += 1;
+        let in_turn = self.way.is_the_catalogs();
+        if in_turn && self.best.len() > self.size {
+            // None that comes is better; only the total is not known yet.
+            return ControlFlow::Continue(());
+        }
+        let spot = self.request.order.spot(id, card, self.uses);
+        if self.from.as_ref().is_some_and(|from| from.has_passed(spot)) {
+            return ControlFlow::Continue(());
+        }
+        if self.best.len() <= self.size {
+            self.best.push(Place::new(self.way, spot));
+        } else if let Some(mut worst) = self.best.peek_mut()
+            && self.way.compare(spot, worst.spot()).is_lt()
+        {
+            *worst = Place::new(self.way, spot);
+        }
+        // Now the total is known as well.
+        if in_turn && self.from.is_some() && self.best.len() > self.size {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The page, when all cards were visited.
+    ///
+    /// # Errors
+    /// [`CommitError`] when its keys cannot be read.
+    pub(super) fn page(self, reader: &dyn Reader, powers: &Powers) -> Result<Page, CommitError> {
+        let Self { request, size, from, way, matches, best, .. } = self;
+        let total = from.as_ref().map_or(matches, |from| from.total);
+        let mut places = best.into_sorted_vec();
+        let mut more = places.len() > size;
+        places.truncate(size);
+        let mut keys = Vec::with_capacity(places.len());
+        let (mut reply, mut fits) = (0, places.len());
+        for (index, place) in places.iter().enumerate() {
+            // One that is gone meanwhile is left out; the token stands all the same.
+            let Some(key) = reader.get(place.id)?.filter(|key| powers.sees(key)) else { continue };
+            reply += reply_len(&key);
+            if reply > MAX_REPLY && !keys.is_empty() {
+                // The page after this one begins with it.
+                (fits, more) = (index, true);
+                break;
+            }
+            keys.push(key);
+        }
+        places.truncate(fits);
+        let at = |edge: &Place, inclusive| PageToken { edge: edge.clone(), inclusive, total };
+        let on = places.last().filter(|_| more).map(|last| at(last, false));
+        // Back from the first key; when there is none, from where it should be.
+        let back = from.map(|from| places.first().map_or(from, |first| at(first, true)).turned());
+        let text = |token: Option<PageToken>| token.map(|token| token.text(&request.filter));
+        let [on, back] = [on, back].map(|token| text(token).unwrap_or_default());
+        let (next, previous) = if way.back { (back, on) } else { (on, back) };
+        if way.back {
+            keys.reverse();
+        }
+        Ok(Page { keys, next, previous, total })
+    }
+}
+
+/// One page, found among the cards of `catalog`.
 pub(super) fn page(
     reader: &dyn Reader,
     catalog: &Catalog,
@@ -85,77 +202,9 @@ pub(super) fn page(
     now: Timestamp,
     request: &PageRequest,
 ) -> Result<Page, CommitError> {
-    let PageRequest { size, token, order, filter } = request;
-    let size = match *size {
-        0 => DEFAULT_PAGE,
-        size => size.min(MAX_PAGE),
-    };
-    let from = match token.as_str() {
-        "" => None,
-        token => Some(PageToken::read(token, filter, *order)?),
-    };
-    let way = from.as_ref().map_or(Way { order: *order, back: false }, |from| from.edge.way);
-    let mut matcher = Matcher::new(filter, powers, uses, now, catalog.labels());
-    let mut matches = 0;
-    // The best so far, the worst of them on top; one more than a page holds, to
-    // know whether there is another.
-    let mut best: BinaryHeap<Place> = BinaryHeap::new();
-    let in_turn = way.is_the_catalogs();
-    let start = from.as_ref().filter(|from| in_turn && !from.inclusive).map(|from| from.edge.id);
-    catalog.walk(start, |classes, id, card| {
-        if !matcher.matches(classes, id, card) {
-            return ControlFlow::Continue(());
-        }
-        matches += 1;
-        if in_turn && best.len() > size {
-            // None that comes is better; only the total is not known yet.
-            return ControlFlow::Continue(());
-        }
-        let spot = order.spot(id, card, uses);
-        if from.as_ref().is_some_and(|from| from.has_passed(spot)) {
-            return ControlFlow::Continue(());
-        }
-        if best.len() <= size {
-            best.push(Place::new(way, spot));
-        } else if let Some(mut worst) = best.peek_mut()
-            && way.compare(spot, worst.spot()).is_lt()
-        {
-            *worst = Place::new(way, spot);
-        }
-        // Now the total is known as well.
-        if in_turn && from.is_some() && best.len() > size {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
-    });
-    let total = from.as_ref().map_or(matches, |from| from.total);
-    let mut places = best.into_sorted_vec();
-    let mut more = places.len() > size;
-    places.truncate(size);
-    let mut keys = Vec::with_capacity(places.len());
-    let (mut reply, mut fits) = (0, places.len());
-    for (index, place) in places.iter().enumerate() {
-        // One that is gone meanwhile is left out; the token stands all the same.
-        let Some(key) = reader.get(place.id)?.filter(|key| powers.sees(key)) else { continue };
-        reply += reply_len(&key);
-        if reply > MAX_REPLY && !keys.is_empty() {
-            // The page after this one begins with it.
-            (fits, more) = (index, true);
-            break;
-        }
-        keys.push(key);
-    }
-    places.truncate(fits);
-    let at = |edge: &Place, inclusive| PageToken { edge: edge.clone(), inclusive, total };
-    let on = places.last().filter(|_| more).map(|last| at(last, false));
-    // Back from the first key; when there is none, from where it should be.
-    let back = from.map(|from| places.first().map_or(from, |first| at(first, true)).turned());
-    let [on, back] = [on, back].map(|token| token.map_or(String::new(), |it| it.text(filter)));
-    let (next, previous) = if way.back { (back, on) } else { (on, back) };
-    if way.back {
-        keys.reverse();
-    }
-    Ok(Page { keys, next, previous, total })
+    let mut finder = Finder::new(request, powers, uses, now, catalog.labels())?;
+    catalog.walk(finder.start(), |classes, id, card| finder.visit(classes, id, card));
+    finder.page(reader, powers)
 }
 
 /// About how many bytes `key` takes in a reply; rather more than less.

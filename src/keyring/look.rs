@@ -5,7 +5,7 @@
 //! threads. Whoever gives up waiting for its turn leaves the queue; a look that
 //! has begun keeps its turn to the end, also when nobody waits for it any more.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use super::{Caller, Keyring, KeyringError, Powers, list::Uses};
 use crate::clock::Timestamp;
@@ -47,7 +47,8 @@ impl Keyring {
         self.catalog.ready()?;
         // What cannot be taken in now is in a later look.
         let _ = self.usage.collect();
-        let last_used = |id| self.usage.collected(id);
+        let last_uses = RefCell::new(self.usage.last_uses());
+        let last_used = |id| last_uses.borrow_mut().of(id);
         let uses = Uses { last_used: &last_used, since: self.usage.since() };
         look(&Look { keyring: self, powers: &powers, uses: &uses, now })
     }

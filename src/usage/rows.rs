@@ -72,7 +72,7 @@ impl Rows {
             let stored = self.tree.get(SUM_ROW)?.and_then(|bytes| Sum::decode(&bytes));
             let mut found = Sum { count: 0, ..stored.unwrap_or_default() };
             found.digest = StateDigest::default();
-            let mut last_used = LastUsed::default();
+            let mut last_used = Vec::new();
             let mut damaged = Vec::new();
             for entry in &self.tree {
                 let (row, bytes) = entry?;
@@ -80,11 +80,13 @@ impl Rows {
                     _ if *row == SUM_ROW => {}
                     Some((id, totals)) => {
                         found.add(id, &bytes);
-                        last_used.insert(id, Moment::new(totals.last_used));
+                        last_used.push((id, Moment::new(totals.last_used)));
                     }
                     None => damaged.push(row),
                 }
             }
+            // At once: its nodes are full.
+            let last_used = LastUsed::from_iter(last_used);
             Ok(Contents { stored, found, last_used, damaged })
         })
     }

@@ -1,6 +1,7 @@
 //! Usage as its readers see it: exact under threads, monotonic, and after a
 //! restart no more than what was true.
 
+mod ahead;
 mod days;
 
 use std::{
@@ -99,7 +100,7 @@ fn a_record_is_seen_at_once() {
     let expected = KeyUsage { last_used: Some(after(9)), allowed: 1, denied: 1, secrets, days };
     assert_eq!(usage.of(one.id).unwrap(), expected);
     assert_eq!(usage.last_used(other.id), None);
-    assert_eq!(usage.collected(one.id), Some(after(9)));
+    assert_eq!(usage.last_uses().of(one.id), Some(after(9)));
 }
 
 #[test]

@@ -221,17 +221,14 @@ pub(in crate::dashboard) async fn show(
         order: query.order(),
         filter: query.filter(),
     };
-    let page_of_keys = match app.keyring.list(visitor.caller.clone(), request).await {
-        Ok(page) => page,
+    let (page_of_keys, figures) = match app.keyring.overview(visitor.caller.clone(), request).await
+    {
+        Ok(overview) => overview,
         // A page that was kept for long.
         Err(error) if Errors::of(&error).is_some() && query.fields.has("page") => {
             return Redirect::to(&format!("/keys?{}", query.fields.with("page", "")))
                 .into_response();
         }
-        Err(error) => return Problem::from(error).page(&visitor),
-    };
-    let figures = match app.keyring.figures(visitor.caller.clone()).await {
-        Ok(figures) => figures,
         Err(error) => return Problem::from(error).page(&visitor),
     };
     let (policy, now) = (app.keyring.policy(), app.clock.now());

@@ -1,20 +1,24 @@
-//! What the catalog keeps of one key: some 70 bytes, and its name and labels.
+//! What the catalog keeps of one key: 80 bytes, and a long name or labels.
 //!
 //! INVARIANT: a card holds nothing that proves a key. It is small, for there is
-//! one for each key: name and labels share an allocation, times have no room for
-//! "none", team, service and role are one number.
+//! one for each key: times have no room for "none", team, service and role are one
+//! number. Lists look at all cards: what most of them need stands in the card
+//! itself, since to fetch it from elsewhere would take most of their time.
 
 use std::hash::BuildHasher as _;
+
+use smallvec::SmallVec;
 
 use crate::{clock::Timestamp, record::KeyRecord};
 
 /// The key never expires: after everything else in order.
-const LIFETIME: i64 = i64::MAX;
+pub(in crate::keyring) const LIFETIME: i64 = i64::MAX;
 
 /// What lists filter and sort by, but for the id.
 pub(in crate::keyring) struct Card {
-    /// How many labels, in one byte; a hash of each, in eight; the name.
-    text: Box<[u8]>,
+    /// How many labels, in one byte; a hash of each, in eight; the name. Elsewhere
+    /// only if it is longer than this.
+    text: SmallVec<[u8; 32]>,
     created: Timestamp,
     updated: Timestamp,
     came: Timestamp,
@@ -40,14 +44,14 @@ impl Card {
     pub(super) fn new(key: &KeyRecord, class: u32, labels: &LabelHasher) -> Self {
         // The keyring lets a key have 64.
         let count = u8::try_from(key.labels.len()).unwrap_or(u8::MAX);
-        let mut text = Vec::with_capacity(1 + usize::from(count) * 8 + key.name.len());
+        let mut text = SmallVec::with_capacity(1 + usize::from(count) * 8 + key.name.len());
         text.push(count);
         for (name, value) in key.labels.iter().take(usize::from(count)) {
             text.extend_from_slice(&labels.hash(name, value).to_le_bytes());
         }
         text.extend_from_slice(key.name.as_bytes());
         Self {
-            text: text.into_boxed_slice(),
+            text,
             created: key.created,
             updated: key.updated,
             came: key.came(),
@@ -93,11 +97,11 @@ impl Card {
     }
 
     /// When it expires; `None` is lifetime.
-    pub(in crate::keyring) fn expires(&self) -> Option<Timestamp> {
+    pub(super) fn expires(&self) -> Option<Timestamp> {
         Some(Timestamp(self.expires)).filter(|_| self.expires != LIFETIME)
     }
 
-    /// Its place among others by expiration: lifetime is last.
+    /// Its place among others by expiration: [`LIFETIME`] is last.
     pub(in crate::keyring) fn expires_place(&self) -> i64 {
         self.expires
     }

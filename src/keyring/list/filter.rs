@@ -5,9 +5,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use memchr::memmem;
+
 use super::{
     super::{
-        catalog::{Card, Class, Classes, LabelHasher, Verdicts},
+        catalog::{Card, Class, Classes, LIFETIME, LabelHasher, Verdicts},
         powers::Powers,
     },
     Uses,
@@ -49,21 +51,35 @@ pub(in crate::keyring) struct Matcher<'a> {
     filter: &'a Filter,
     powers: &'a Powers,
     uses: &'a Uses<'a>,
-    now: Timestamp,
-    // What most cards are turned away by, side by side.
-    active: Option<bool>,
-    expired: Option<bool>,
-    lifetime: Option<bool>,
-    never_used: Option<bool>,
-    expires_by: Option<Timestamp>,
-    unused_since: Option<Timestamp>,
+    criteria: Criteria,
+    asks_for_use: bool,
     /// In small letters.
-    name_part: Option<String>,
-    search: Option<String>,
+    name_part: Option<memmem::Finder<'static>>,
+    search: Option<memmem::Finder<'static>>,
     labels: Vec<u64>,
     classes: Verdicts,
     /// Room for a name in small letters.
     lowered: String,
+}
+
+/// What a filter asks of a key beside class and texts, as bounds: many filters are
+/// tried on each of many cards.
+pub(in crate::keyring) struct Criteria {
+    active: Option<bool>,
+    never_used: Option<bool>,
+    /// When it may expire, both ends included; lifetime is the last.
+    expires: [i64; 2],
+    /// Unused since then, or longer.
+    idle_since: Timestamp,
+}
+
+/// What [`Criteria`] look at.
+pub(in crate::keyring) struct Facts {
+    active: bool,
+    expires: i64,
+    /// Of use, if that is asked for.
+    last_used: Option<Timestamp>,
+    idle_since: Timestamp,
 }
 
 impl Filter {
@@ -104,6 +120,59 @@ impl Filter {
     }
 }
 
+impl Criteria {
+    pub(in crate::keyring) fn new(filter: &Filter, now: Timestamp) -> Self {
+        let [mut from, mut to] = [i64::MIN, LIFETIME];
+        let mut narrow = |least: i64, most: i64| (from, to) = (from.max(least), to.min(most));
+        match filter.expired {
+            Some(true) => narrow(i64::MIN, now.0.min(LIFETIME - 1)),
+            Some(false) => narrow(now.0.saturating_add(1), LIFETIME),
+            None => {}
+        }
+        match filter.lifetime {
+            Some(true) => narrow(LIFETIME, LIFETIME),
+            Some(false) => narrow(i64::MIN, LIFETIME - 1),
+            None => {}
+        }
+        if let Some(within) = filter.expires_within {
+            let end = now.0.saturating_add(millis(within));
+            narrow(now.0.saturating_add(1), end.min(LIFETIME - 1));
+        }
+        let idle_since = filter.unused_for.map(|time| now.0.saturating_sub(millis(time)));
+        Self {
+            active: filter.active,
+            never_used: filter.never_used,
+            expires: [from, to],
+            idle_since: idle_since.map_or(Timestamp(i64::MAX), Timestamp),
+        }
+    }
+
+    pub(in crate::keyring) fn hold(&self, of: &Facts) -> bool {
+        let [from, to] = self.expires;
+        self.active.is_none_or(|active| active == of.active)
+            && of.expires >= from
+            && of.expires <= to
+            && of.idle_since <= self.idle_since
+            && self.never_used.is_none_or(|wanted| wanted == of.last_used.is_none())
+    }
+}
+
+impl Facts {
+    pub(in crate::keyring) fn new(id: KeyId, card: &Card, uses: &Uses<'_>) -> Self {
+        let last_used = (uses.last_used)(id);
+        // Before use was tracked it may have been used, whatever is known of then.
+        let known_since = card.came().max(uses.since);
+        let idle_since = last_used.map_or(known_since, |used| used.max(known_since));
+        Self { last_used, idle_since, ..Self::without_use(card) }
+    }
+
+    /// For criteria that do not ask for use.
+    fn without_use(card: &Card) -> Self {
+        let (last_used, idle_since) = (None, Timestamp(i64::MIN));
+        Self { active: card.is_active(), expires: card.expires_place(), last_used, idle_since }
+    }
+}
+
 impl<'a> Matcher<'a> {
     pub(in crate::keyring) fn new(
         filter: &'a Filter,
@@ -116,19 +185,10 @@ impl<'a> Matcher<'a> {
             filter,
             powers,
             uses,
-            now,
-            unused_since: filter
-                .unused_for
-                .map(|time| Timestamp(now.0.saturating_sub(millis(time)))),
-            expires_by: filter
-                .expires_within
-                .map(|time| Timestamp(now.0.saturating_add(millis(time)))),
-            active: filter.active,
-            expired: filter.expired,
-            lifetime: filter.lifetime,
-            never_used: filter.never_used,
-            name_part: filter.name_contains.as_ref().map(|part| part.to_lowercase()),
-            search: filter.search.as_ref().map(|part| part.to_lowercase()),
+            criteria: Criteria::new(filter, now),
+            asks_for_use: filter.unused_for.is_some() || filter.never_used.is_some(),
+            name_part: filter.name_contains.as_deref().map(finder),
+            search: filter.search.as_deref().map(finder),
             labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
             classes: Verdicts::default(),
             lowered: String::new(),
@@ -142,18 +202,11 @@ impl<'a> Matcher<'a> {
         id: KeyId,
         card: &Card,
     ) -> bool {
-        self.matches_class(classes, card.class()) && self.matches_card(id, card)
-    }
-
-    /// Whether the filter lets the key through, whatever its team, service and role.
-    pub(in crate::keyring) fn matches_card(&mut self, id: KeyId, card: &Card) -> bool {
         // What costs least first.
-        self.active.is_none_or(|active| active == card.is_active())
-            && self.matches_expiration(card.expires())
+        self.matches_class(classes, card.class())
+            && self.criteria.hold(&self.facts(id, card))
             && self.labels.iter().all(|label| card.has_label(*label))
-            && self.unused_since.is_none_or(|since| self.is_unused(id, card, since))
-            && self.matches_use(id)
-            && self.matches_text(id, card.name())
+            && self.matches_text(id, card)
     }
 
     fn matches_class(&mut self, classes: &Classes, number: u32) -> bool {
@@ -163,33 +216,16 @@ impl<'a> Matcher<'a> {
         })
     }
 
-    fn matches_expiration(&self, expires: Option<Timestamp>) -> bool {
-        let expired = expires.is_some_and(|expires| self.now >= expires);
-        let is_by = |end| expires.is_some_and(|expires| expires <= end);
-        self.expired.is_none_or(|wanted| wanted == expired)
-            && self.lifetime.is_none_or(|wanted| wanted == expires.is_none())
-            && self.expires_by.is_none_or(|end| !expired && is_by(end))
+    fn facts(&self, id: KeyId, card: &Card) -> Facts {
+        if self.asks_for_use { Facts::new(id, card, self.uses) } else { Facts::without_use(card) }
     }
 
-    fn is_unused(&self, id: KeyId, card: &Card, since: Timestamp) -> bool {
-        // Before use was tracked it may have been used, whatever is known of then.
-        let known_since = card.came().max(self.uses.since);
-        let last_used = (self.uses.last_used)(id);
-        let idle_since = last_used.map_or(known_since, |used| used.max(known_since));
-        idle_since <= since
-    }
-
-    fn matches_use(&self, id: KeyId) -> bool {
-        let is_never_used = || (self.uses.last_used)(id).is_none();
-        self.never_used.is_none_or(|wanted| wanted == is_never_used())
-    }
-
-    fn matches_text(&mut self, id: KeyId, name: &[u8]) -> bool {
+    fn matches_text(&mut self, id: KeyId, card: &Card) -> bool {
         if self.name_part.is_none() && self.search.is_none() {
             return true;
         }
-        self.lower(name);
-        let is_in_name = |part: &String| self.lowered.contains(part);
+        self.lower(card.name());
+        let is_in_name = |part: &memmem::Finder<'_>| part.find(self.lowered.as_bytes()).is_some();
         let begins_id = |part: &String| id.as_str().starts_with(part);
         self.name_part.as_ref().is_none_or(is_in_name)
             && (self.search.as_ref().is_none_or(is_in_name)
@@ -207,6 +243,11 @@ impl<'a> Matcher<'a> {
         self.lowered.push_str(name);
         self.lowered.make_ascii_lowercase();
     }
+}
+
+/// Looks for `part` in names in small letters: made ready once, not for each name.
+fn finder(part: &str) -> memmem::Finder<'static> {
+    memmem::Finder::new(&part.to_lowercase()).into_owned()
 }
 
 /// To the millisecond below.
