@@ -159,23 +159,23 @@ impl Server {
         let admin = Admin::new(keyring.clone(), Arc::clone(authorizer), operator.clone());
 
         let (limits, health) = (config.limits, lifecycle.health());
-        let bind = |name, addresses: &[Address], protocol, router| {
+        let bind = |name, addresses: &[Address], protocol, router, limits| {
             let api = Api::new(name, protocol, router, limits, handles.listeners.of(name));
             Bound::new(api, addresses, tls.as_ref())
         };
         let log = DecisionLog::new(config.log_allows, opened.policy.clone(), traced.is_some());
         let gateway = Gateway::new(Arc::clone(authorizer), config.key_headers.clone());
         let router = routes::authorization(gateway, health, &limits, log.clone(), traced)?;
-        let authorization = bind("authorization", &config.listen, Protocol::Grpc, router)?;
+        let authorization = bind("authorization", &config.listen, Protocol::Grpc, router, limits)?;
         let failed = handles.sign_ins_failed.clone();
         let sign_ins = Arc::new(SignIns::new(config.limits.max_failed_sign_ins, failed));
         let guard = GuardSignIns::new(Arc::clone(&sign_ins), operator.clone());
         let calls = handles.admin.clone();
         let router = routes::admin(admin, maintenance, audit, health, calls, guard, traced)?;
-        let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router)?;
+        let admin = bind("admin", &config.admin_listen, Protocol::Grpc, router, limits.aside())?;
         let max = limits.max_message_bytes;
         let router = routes::authzen(Arc::clone(authorizer), log, max, traced);
-        let authzen = bind("authzen", &config.authzen_listen, Protocol::Http, router)?;
+        let authzen = bind("authzen", &config.authzen_listen, Protocol::Http, router, limits)?;
 
         let dashboard = Dashboard {
             keyring: keyring.clone(),
@@ -189,7 +189,8 @@ impl Server {
             stopping: stopping.subscribe(),
         };
         let router = routes::dashboard(dashboard, traced);
-        let dashboard = bind("dashboard", &config.dashboard_listen, Protocol::Http, router)?;
+        let dashboard =
+            bind("dashboard", &config.dashboard_listen, Protocol::Http, router, limits.aside())?;
 
         let summary = store.summary();
         let started = Started {

@@ -378,8 +378,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     let _log =
         telemetry::start(log_format, &args.log_level).map_err(|error| BadUsage(error.into()))?;
     let mut config = args.config()?;
-    config.limits.max_connections =
-        descriptors::make_room(config.limits.max_connections, listening(&config));
+    descriptors::make_room(&mut config);
     // Admin calls, acceptors and signals; the workers, and what probes ask, have runtimes of their
     // own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -413,12 +412,6 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 /// How many APIs have an address.
-fn listening(config: &Config) -> usize {
-    let Config { listen, admin_listen, authzen_listen, ops_listen, dashboard_listen, .. } = config;
-    let apis = [listen, admin_listen, authzen_listen, ops_listen, dashboard_listen];
-    apis.iter().filter(|addresses| !addresses.is_empty()).count()
-}
-
 fn blame(error: ServerError) -> anyhow::Error {
     if error.is_configuration() { BadUsage(error.into()).into() } else { error.into() }
 }

@@ -7,6 +7,8 @@ use std::{num::NonZeroU32, time::Duration};
 pub struct Limits {
     /// Connections of an API at once; the idlest makes room for one more.
     pub max_connections: usize,
+    /// The same, of an API that decides nothing and has people and probes as its clients.
+    pub max_side_connections: usize,
     /// Calls of an API that wait for an answer at once; one more is turned away.
     pub max_in_flight: usize,
     /// Calls on one connection at once.
@@ -30,9 +32,16 @@ impl Limits {
         self.max_message_bytes.saturating_mul(64)
     }
 
+    /// The limits of an API that decides nothing: administration, ops, the dashboard.
+    pub fn aside(self) -> Self {
+        let max_connections = self.max_connections.min(self.max_side_connections);
+        Self { max_connections, ..self }
+    }
+
     /// What `serve` has where nothing is given. A message of 1 MiB holds the largest batch.
     pub const DEFAULT: Self = Self {
         max_connections: 10_000,
+        max_side_connections: 1000,
         max_in_flight: 4096,
         max_streams: 128,
         max_header_bytes: 16 << 10,

@@ -82,7 +82,7 @@ impl Ops {
             max_in_flight: usize::MAX,
             max_streams: STREAMS.min(config.limits.max_streams),
             request_timeout: TIMEOUT.min(config.limits.request_timeout),
-            ..config.limits
+            ..config.limits.aside()
         };
         let api = Api::new("ops", Protocol::Http, router, limits, counted);
         let listen = config.ops_listen.clone();

@@ -8,9 +8,9 @@ use crate::{cli::time, config::Limits};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Keep at most N connections for each API open; one more takes the place of the one that has
-    /// been idle longest. It is fewer where the limit of open files, shared among the APIs, leaves no
-    /// room for that
+    /// Keep at most N connections for each API open, and at most 1000 for administration, ops and the
+    /// dashboard; one more takes the place of the one that has been idle longest. It is fewer where
+    /// the limit of open files, shared among the APIs, leaves no room for that
     #[arg(
         long,
         value_name = "N",
@@ -100,6 +100,7 @@ impl LimitArgs {
         let size = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Limits {
             max_connections: size(self.max_connections),
+            max_side_connections: Limits::DEFAULT.max_side_connections,
             max_in_flight: size(self.max_in_flight),
             max_streams: self.max_streams,
             max_header_bytes: self.max_header_bytes,
