@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use tokio::{sync::OnceCell, task::JoinSet, time::timeout};
 use tonic::Code;
 
-use crate::sidecar::{PATIENCE, PROGRAM, Sidecar, without_usage};
+use crate::sidecar::{PATIENCE, PROGRAM, Sidecar, step, without_usage};
 
 /// Keys that are created, changed, and each third revoked.
 const KEYS: usize = 100;
@@ -564,7 +564,7 @@ impl Filling {
             if self.sidecar().log().contains(part) {
                 return true;
             }
-            tokio::task::yield_now().await;
+            step().await;
         }
         false
     }

@@ -6,7 +6,7 @@ use octavia_authz::pb::v1::{CreateApiKeyRequest, DecisionReason, ListRolesReques
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::sidecar::{PATIENCE, Sidecar};
+use crate::sidecar::{PATIENCE, Sidecar, step};
 
 const REFUNDS: &str = r#"
     [services.shop]
@@ -46,7 +46,7 @@ async fn reload(sidecar: &Sidecar, said: &str, count: usize) {
     let started = Instant::now();
     while sidecar.log().matches(said).count() < count {
         assert!(started.elapsed() < PATIENCE, "{}", sidecar.log());
-        tokio::task::yield_now().await;
+        step().await;
     }
 }
 

@@ -34,6 +34,9 @@ pub use self::starting::Starting;
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Between two looks at what is waited for, which needs the processor more.
+const STEP: Duration = Duration::from_millis(2);
+
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_octavia-authz");
 
@@ -186,7 +189,7 @@ impl Sidecar {
                 "still running after {PATIENCE:?}: {}",
                 self.log()
             );
-            tokio::task::yield_now().await;
+            step().await;
         }
     }
 
@@ -294,11 +297,16 @@ pub async fn connect(addresses: &str) -> Channel {
     Endpoint::from_shared(endpoint).unwrap().connect().await.unwrap()
 }
 
+/// Waits a moment, between two looks at what is waited for.
+pub async fn step() {
+    tokio::time::sleep(STEP).await;
+}
+
 /// Waits for a condition; fails after [`PATIENCE`].
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(started.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
-        thread::yield_now();
+        thread::sleep(STEP);
     }
 }

@@ -37,7 +37,7 @@ use tonic::{
 };
 
 use self::authority::{Authority, Issued};
-use crate::sidecar::{Bearer, PATIENCE, Sidecar};
+use crate::sidecar::{Bearer, PATIENCE, Sidecar, step};
 
 /// The files of a sidecar with TLS.
 struct Files {
@@ -167,7 +167,7 @@ async fn logged(sidecar: &Sidecar, text: &str, times: usize) {
     let started = std::time::Instant::now();
     while sidecar.log().matches(text).count() < times {
         assert!(started.elapsed() < PATIENCE, "no `{text}` in {}", sidecar.log());
-        tokio::task::yield_now().await;
+        step().await;
     }
 }
 

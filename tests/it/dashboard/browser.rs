@@ -17,7 +17,7 @@ use fantoccini::{
 use serde_json::{Value, json};
 
 use self::driver::{Cdp, Taken};
-use crate::sidecar::PATIENCE;
+use crate::sidecar::{PATIENCE, step};
 
 /// A browser that nobody else uses.
 pub(super) struct Browser {
@@ -314,6 +314,7 @@ impl Browser {
                     self.text().await
                 );
             }
+            step().await;
         }
     }
 }

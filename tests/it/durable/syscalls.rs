@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 use super::{Keys, Pid, Signal, kill_process, list};
-use crate::sidecar::{PATIENCE, PROGRAM, Sidecar};
+use crate::sidecar::{PATIENCE, PROGRAM, Sidecar, step};
 
 /// A sidecar below strace. No process is left when it is dropped.
 pub struct Traced {
@@ -277,7 +277,7 @@ async fn a_sync_that_fails_stops_the_sidecar_and_acknowledges_nothing() {
         let started = Instant::now();
         while !traced.sidecar().log().contains(message) {
             assert!(started.elapsed() < PATIENCE, "{}", traced.sidecar().log());
-            tokio::task::yield_now().await;
+            step().await;
         }
         assert_eq!(traced.wait().await, Some(1));
         let sidecar = Sidecar::start_on(dir.path(), &[]);

@@ -21,7 +21,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, client::Grpc, transport::Channel};
 use tonic_prost::ProstCodec;
 
-use crate::sidecar::{Bearer, PATIENCE, Sidecar, connect};
+use crate::sidecar::{Bearer, PATIENCE, Sidecar, connect, step};
 
 fn question(key: &str, correlation_id: impl ToString) -> AuthorizeRequest {
     AuthorizeRequest {
@@ -37,7 +37,7 @@ async fn closed(address: &str) {
     let started = Instant::now();
     while TcpStream::connect(address).is_ok() {
         assert!(started.elapsed() < PATIENCE, "still listening");
-        tokio::task::yield_now().await;
+        step().await;
     }
 }
 

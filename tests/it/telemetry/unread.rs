@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::{
     ops,
-    sidecar::{Bearer, PATIENCE, PROGRAM, connect},
+    sidecar::{Bearer, PATIENCE, PROGRAM, connect, step},
 };
 
 /// More than queue and pipe hold.
@@ -114,7 +114,7 @@ async fn decisions_and_changes_go_on_and_a_stop_is_prompt() {
             break status;
         }
         assert!(asked.elapsed() < PROMPT, "still running after {PROMPT:?}");
-        tokio::task::yield_now().await;
+        step().await;
     };
     assert_eq!(status.code(), Some(0));
     let mut printed = String::new();

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{
 use super::{
     Authority, Files, Issued, TAKEN, ask, channel, client_config, create, finish, handshake, logged,
 };
-use crate::sidecar::{PATIENCE, Sidecar};
+use crate::sidecar::{PATIENCE, Sidecar, step};
 
 /// Callers that keep a connection, and callers that make one for each call.
 struct Load {
@@ -59,7 +59,7 @@ impl Load {
                 ended.unwrap();
             }
             assert!(started.elapsed() < PATIENCE, "no answers");
-            tokio::task::yield_now().await;
+            step().await;
         }
     }
 

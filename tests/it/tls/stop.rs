@@ -13,7 +13,7 @@ use tokio_rustls::rustls::version::TLS13;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{Authority, Files, channel, client_config, create, handshake, question};
-use crate::sidecar::PATIENCE;
+use crate::sidecar::{PATIENCE, step};
 
 #[tokio::test]
 async fn a_stream_over_tls_gets_its_answers_after_sigterm() {
@@ -35,7 +35,7 @@ async fn a_stream_over_tls_gets_its_answers_after_sigterm() {
     let started = Instant::now();
     while TcpStream::connect(&listen).is_ok() {
         assert!(started.elapsed() < PATIENCE, "still listening");
-        tokio::task::yield_now().await;
+        step().await;
     }
     for _ in 0..100 {
         questions.send(question(&key)).unwrap();
