@@ -4,10 +4,10 @@
 #
 #     deploy/image.sh BINARY IMAGE
 #
-# The binary, with the machine's own toolchain (glibc 2.36 or newer):
+# The binary, with the machine's own toolchain (glibc 2.36 or newer), into
+# target/<machine>-unknown-linux-gnu/dist:
 #
-#     RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
-#         cargo build --locked --profile dist --target "$(uname -m)-unknown-linux-gnu"
+#     .ci/build-static
 #
 # The image is the last stage of the Dockerfile beside this file, word for word. Its times
 # are 0, so that the same binary gives the same layer.

@@ -24,8 +24,6 @@ mod update;
 
 use std::{sync::Arc, thread};
 
-use tokio::sync::Semaphore;
-
 use self::{catalog::Catalog, edit::Attempt, look::Look, refusals::Refusals};
 pub use self::{
     catalog::{KeyCounts, Tally},
@@ -40,13 +38,14 @@ pub use self::{
     update::{Patch, Updated},
 };
 use crate::{
-    change::Refusal,
+    change::{Actor, Refusal},
     clock::{Clock, Timestamp},
     digest::Digester,
     policy::{CurrentPolicy, Policy},
     record::KeyRecord,
     store::{CommitError, Committed, Reader, Store, Summary},
     token::KeyId,
+    turns::Turns,
     usage::{KeyUsage, Usage},
 };
 
@@ -60,7 +59,7 @@ pub struct Keyring {
     usage: Usage,
     clock: Clock,
     refusals: Arc<Refusals>,
-    looks: Arc<Semaphore>,
+    looks: Arc<Turns<Actor>>,
 }
 
 impl Keyring {
@@ -80,7 +79,7 @@ impl Keyring {
             (None, Some(_)) => told.revive(changed.key_id),
             (Some(_), Some(_)) => {}
         }));
-        let (refusals, looks) = (Arc::default(), Arc::new(Semaphore::new(1)));
+        let (refusals, looks) = (Arc::default(), Arc::new(Turns::new(look::MAX_WAITING)));
         let keyring = Self { store, catalog, policy, digester, usage, clock, refusals, looks };
         keyring.load();
         keyring

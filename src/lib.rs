@@ -24,6 +24,7 @@
 //! | [`event`], [`change`], [`record`], [`digest`], [`token`], [`expiration`], [`clock`] | the nouns; `digest` knows schemes and peppers |
 //! | `sled_dir` | opening a directory of sled's that may be damaged; setting it aside |
 //! | [`tls`] | certificate, key and client CA of the listeners, reloaded as a set |
+//! | `turns` | one at a time, and nobody has many that wait |
 //! | `dir_size` | how long the files in a directory are |
 //! | `printable` | which characters people cannot see |
 //! | [`metrics`] | what the sidecar tells Prometheus; counts on the way of a request without a lock |
@@ -100,4 +101,5 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+mod turns;
 pub mod usage;

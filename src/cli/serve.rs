@@ -411,7 +411,6 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
     result
 }
 
-/// How many APIs have an address.
 fn blame(error: ServerError) -> anyhow::Error {
     if error.is_configuration() { BadUsage(error.into()).into() } else { error.into() }
 }

@@ -187,12 +187,12 @@ async fn in_turn<T: Send + 'static>(
     let failed = |error: &(dyn std::error::Error + 'static)| Problem::unavailable(error);
     // Waiting here and not there: a page that is given up leaves the queue. The token of its forms
     // tells a session from others as well as its name.
-    let turn = app.reading.turn(&visitor.form_token);
+    let turn = app.reading.turns.take(visitor.form_token.clone());
     let turn = match patience {
         Some(patience) => timeout(patience, turn).await.unwrap_or_default(),
         None => turn.await,
     };
-    let Some(turn) = turn else { return Err(Problem::too_many_reads()) };
+    let Some(turn) = turn else { return Err(Problem::too_many()) };
     let auditor = app.auditor.clone();
     let read = tokio::task::spawn_blocking(move || {
         let read = read(&auditor);

@@ -58,9 +58,9 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "This form is not accepted", text)
     }
 
-    pub(super) fn too_many_reads() -> Self {
-        let text = "Other pages of yours are still reading the audit log. Wait until they are there, \
-                    and open this one again.";
+    pub(super) fn too_many() -> Self {
+        let text = "Other pages of yours are still being made. Wait until they are there, and open \
+                    this one again.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many pages at once", text)
     }
 
@@ -121,6 +121,7 @@ impl From<KeyringError> for Problem {
     fn from(error: KeyringError) -> Self {
         match error {
             KeyringError::Commit(error) => error.into(),
+            KeyringError::TooManyLooks => Self::too_many(),
             other => Self::unavailable(&other),
         }
     }

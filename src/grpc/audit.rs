@@ -23,15 +23,18 @@ use self::places::Places;
 use super::{bearer, convert};
 use crate::{
     audit::{AuditError, Auditor},
-    change::Refusal,
+    change::{Actor, Refusal},
     keyring::Caller,
     operator::OperatorToken,
     pb::v1::{
         ListAuditEventsRequest, ListAuditEventsResponse, VerifyAuditRequest, VerifyAuditResponse,
         WatchAuditEventsRequest, WatchAuditEventsResponse, audit_service_server::AuditService,
     },
+    turns::Turns,
 };
 
+/// Lists of one caller that wait for their turn; more are refused.
+const MAX_WAITING: usize = 16;
 /// How often the progress of a verification is told.
 const PROGRESS: Duration = Duration::from_millis(250);
 
@@ -44,10 +47,9 @@ pub struct Audit {
     auditor: Auditor,
     operator: OperatorToken,
     stopping: Stopping,
+    lists: Arc<Turns<Actor>>,
     /// INVARIANT: one permit each, so that readers cannot take the processors from
-    /// the workers.
-    lists: Arc<Semaphore>,
-    /// For watches that still read what was before.
+    /// the workers. For watches that still read what was before.
     catching_up: Arc<Semaphore>,
     /// For watches that have caught up, and read what is new.
     following: Arc<Semaphore>,
@@ -59,7 +61,8 @@ impl Audit {
     /// The service in front of `auditor`. Its watches end when `stopping` turns.
     pub fn new(auditor: Auditor, operator: OperatorToken, stopping: Stopping) -> Self {
         let one = || Arc::new(Semaphore::new(1));
-        let (lists, catching_up, following, verifications) = (one(), one(), one(), one());
+        let (catching_up, following, verifications) = (one(), one(), one());
+        let lists = Arc::new(Turns::new(MAX_WAITING));
         let watches = Places::default();
         Self { auditor, operator, stopping, lists, catching_up, following, watches, verifications }
     }
@@ -100,10 +103,15 @@ impl AuditService for Audit {
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
         let caller = self.caller(&request)?;
         let page = convert::audit_page_request(request.into_inner())?;
-        // Waiting here and not in the blocking task: a call that is given up
-        // leaves the queue.
-        let permit = Arc::clone(&self.lists).acquire_owned().await.map_err(|_| failed())?;
-        let page = self.read(permit, move |auditor| auditor.list(&caller, &page)).await?;
+        // Proven before it waits: nobody waits in another's name. And waiting here and not
+        // in the blocking task: a call that is given up leaves the queue.
+        let actor = self.auditor.require_reader(&caller).map_err(convert::audit_status)?;
+        let turn = self.lists.take(actor).await.ok_or_else(|| {
+            Status::resource_exhausted(
+                "too many lists of this caller wait for their turn: ask for one after the other",
+            )
+        })?;
+        let page = self.read(turn, move |auditor| auditor.list(&caller, &page)).await?;
         Ok(Response::new(convert::audit_page(page)))
     }
 

@@ -16,6 +16,9 @@ pub enum KeyringError {
     /// No secret could be made.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+    /// Too many looks through all keys of this caller wait for their turn.
+    #[error("too many lists of this caller wait for their turn: ask for one after the other")]
+    TooManyLooks,
     /// It broke off: a fault of ours.
     #[error("looking through the keys failed")]
     BrokenOff,

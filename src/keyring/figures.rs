@@ -11,7 +11,12 @@ use super::{
     list::{Criteria, Facts, Filter, Finder, Matcher, Page, PageRequest, Uses},
     look::Look,
 };
-use crate::{clock::Timestamp, policy::Policy, token::KeyId};
+use crate::{
+    clock::Timestamp,
+    policy::Policy,
+    store::{CommitError, Reader},
+    token::KeyId,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Keys that expire within this are counted as expiring.
@@ -66,18 +71,30 @@ impl Keyring {
     ) -> Result<(Page, Figures), KeyringError> {
         let overview = move |look: &Look<'_>| {
             let Look { keyring, powers, uses, now } = *look;
-            let (catalog, policy) = (&keyring.catalog, keyring.policy());
-            let mut finder = Finder::new(&request, powers, uses, now, catalog.labels())?;
-            let mut found = ControlFlow::Continue(());
-            let figures = count(catalog, &policy, powers, uses, now, |classes, id, card| {
-                if found.is_continue() {
-                    found = finder.visit(classes, id, card);
-                }
-            });
-            Ok((finder.page(&*keyring.store, powers)?, figures))
+            let (store, catalog) = (&*keyring.store, &keyring.catalog);
+            Ok(overview(store, catalog, &keyring.policy(), powers, uses, now, &request)?)
         };
         self.look(caller, overview).await
     }
+}
+
+pub(super) fn overview(
+    reader: &dyn Reader,
+    catalog: &Catalog,
+    policy: &Policy,
+    powers: &Powers,
+    uses: &Uses<'_>,
+    now: Timestamp,
+    request: &PageRequest,
+) -> Result<(Page, Figures), CommitError> {
+    let mut finder = Finder::new(request, powers, uses, now, catalog.labels())?;
+    let mut found = ControlFlow::Continue(());
+    let figures = count(catalog, policy, powers, uses, now, |classes, id, card| {
+        if found.is_continue() {
+            found = finder.visit(classes, id, card);
+        }
+    });
+    Ok((finder.page(reader, powers)?, figures))
 }
 
 /// Counts, and shows each card to `visit` on the way.
@@ -179,7 +196,9 @@ mod tests {
             unrestricted: 80,
         };
         for (powers, expected) in [(Powers::All, everything), (Powers::Of(Box::new(own)), of_web)] {
-            let figures = count(&catalog, &policy, &powers, &uses, now, |_, _, _| ());
+            let all = PageRequest::default();
+            let overview = overview(&store, &catalog, &policy, &powers, &uses, now, &all);
+            let (_, figures) = overview.unwrap();
             assert_eq!(figures, expected);
             let total = |filter| {
                 let request = PageRequest { filter, ..PageRequest::default() };

@@ -1,14 +1,18 @@
 //! Looks through all keys: for lists, and for figures.
 //!
 //! INVARIANT: one look at a time, however many ask and from where, so that looks
-//! cannot take the processors from the workers. It runs beside the runtime's
-//! threads. Whoever gives up waiting for its turn leaves the queue; a look that
-//! has begun keeps its turn to the end, also when nobody waits for it any more.
+//! cannot take the processors from the workers; and no caller has many that wait,
+//! so that it cannot shut out the others. A look runs beside the runtime's threads.
+//! Once it has begun it keeps its turn to the end, also when nobody waits for it
+//! any more.
 
-use std::{cell::RefCell, sync::Arc};
+use std::cell::RefCell;
 
 use super::{Caller, Keyring, KeyringError, Powers, list::Uses};
 use crate::clock::Timestamp;
+
+/// Looks of one caller that wait for their turn; more are refused.
+pub(super) const MAX_WAITING: usize = 16;
 
 /// What is seen with: of one caller, at one moment.
 pub(super) struct Look<'a> {
@@ -25,8 +29,10 @@ impl Keyring {
         caller: Caller,
         look: impl FnOnce(&Look<'_>) -> Result<T, KeyringError> + Send + 'static,
     ) -> Result<T, KeyringError> {
-        let turn = Arc::clone(&self.looks).acquire_owned().await;
-        let turn = turn.map_err(|_| KeyringError::BrokenOff)?;
+        // Proven before it waits: nobody waits in another's name.
+        let powers = self.authenticate(&caller)?;
+        powers.require("api_keys.read")?;
+        let turn = self.looks.take(powers.actor()).await.ok_or(KeyringError::TooManyLooks)?;
         let keyring = self.clone();
         let looking = tokio::task::spawn_blocking(move || {
             let seen = keyring.look_now(&caller, look);
@@ -58,7 +64,8 @@ impl Keyring {
 mod tests {
     use std::{
         pin::pin,
-        task::{Context, Waker},
+        sync::Arc,
+        task::{Context, Poll, Waker},
     };
 
     use tempfile::TempDir;
@@ -71,6 +78,7 @@ mod tests {
         *,
     };
     use crate::{
+        change::Actor,
         clock::Clock,
         digest::Digester,
         policy::{CurrentPolicy, Policy},
@@ -78,7 +86,7 @@ mod tests {
     };
 
     #[tokio::test]
-    async fn looks_take_turns_and_one_that_is_given_up_leaves_the_queue() {
+    async fn looks_take_turns_and_no_caller_has_many_that_wait() {
         let (dir, clock) = (TempDir::new().unwrap(), Clock::test(Timestamp(1000)));
         let store = MemoryStore::with([a_key("0000000001", "web")]);
         let policy = CurrentPolicy::new(Policy::built_in().unwrap());
@@ -90,14 +98,20 @@ mod tests {
             let caller = Caller { identity: Identity::Operator, peer, request_id };
             Box::pin(keyring.list(caller, PageRequest::default()))
         };
-        let turn = Arc::clone(&keyring.looks).acquire_owned().await.unwrap();
+        let turn = keyring.looks.take(Actor::System).await.unwrap();
         let (mut first, mut second) = (list(), pin!(list()));
         let mut context = Context::from_waker(Waker::noop());
         assert!(first.as_mut().poll(&mut context).is_pending());
         assert!(second.as_mut().poll(&mut context).is_pending());
         drop(first);
+        let mut others: Vec<_> = (1..MAX_WAITING).map(|_| list()).collect();
+        assert!(others.iter_mut().all(|list| list.as_mut().poll(&mut context).is_pending()));
+        let refused = list().as_mut().poll(&mut context);
+        assert!(matches!(refused, Poll::Ready(Err(KeyringError::TooManyLooks))), "{refused:?}");
         drop(turn);
         assert_eq!(second.await.unwrap().total, 1);
-        assert_eq!(keyring.looks.available_permits(), 1);
+        for list in others {
+            assert_eq!(list.await.unwrap().total, 1);
+        }
     }
 }

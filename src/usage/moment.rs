@@ -13,7 +13,7 @@ pub(super) const NEVER: i64 = 0;
 pub(super) const LATEST: i64 = 253_402_300_799_999;
 
 /// When each used key was last used, in the order of ids, as lists ask. An entry is
-/// 16 bytes without padding, with a node's free places up to 34.
+/// 16 bytes without padding, with a node's free places some 20 to 40.
 pub(super) type LastUsed = BTreeMap<KeyId, Moment>;
 
 /// Milliseconds since the Unix epoch, or never.

@@ -35,7 +35,7 @@ pub use self::starting::Starting;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Between two looks at what is waited for, which needs the processor more.
-const STEP: Duration = Duration::from_millis(2);
+pub const STEP: Duration = Duration::from_millis(2);
 
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_octavia-authz");

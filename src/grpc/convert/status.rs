@@ -73,6 +73,7 @@ pub(in crate::grpc) fn status(error: KeyringError) -> Status {
     let error = match error {
         KeyringError::Commit(error) => error,
         KeyringError::NoRandomness(error) => return Status::unavailable(error.to_string()),
+        KeyringError::TooManyLooks => return Status::resource_exhausted(error.to_string()),
         KeyringError::BrokenOff => return Status::internal(error.to_string()),
         KeyringError::ImportedWithoutUsage(ref source) => {
             tracing::warn!(

@@ -1,4 +1,4 @@
-//! What the catalog keeps of one key: 80 bytes, and a long name or labels.
+//! What the catalog keeps of one key: 80 bytes, and a long name or many labels.
 //!
 //! INVARIANT: a card holds nothing that proves a key. It is small, for there is
 //! one for each key: times have no room for "none", team, service and role are one

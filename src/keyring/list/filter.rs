@@ -187,8 +187,8 @@ impl<'a> Matcher<'a> {
             uses,
             criteria: Criteria::new(filter, now),
             asks_for_use: filter.unused_for.is_some() || filter.never_used.is_some(),
-            name_part: filter.name_contains.as_deref().map(finder),
-            search: filter.search.as_deref().map(finder),
+            name_part: filter.name_contains.as_deref().map(needle),
+            search: filter.search.as_deref().map(needle),
             labels: filter.labels.iter().map(|(name, value)| labels.hash(name, value)).collect(),
             classes: Verdicts::default(),
             lowered: String::new(),
@@ -246,7 +246,7 @@ impl<'a> Matcher<'a> {
 }
 
 /// Looks for `part` in names in small letters: made ready once, not for each name.
-fn finder(part: &str) -> memmem::Finder<'static> {
+fn needle(part: &str) -> memmem::Finder<'static> {
     memmem::Finder::new(&part.to_lowercase()).into_owned()
 }
 

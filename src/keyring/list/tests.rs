@@ -9,7 +9,10 @@ use std::{
 use proptest::{collection, option, prelude::*, sample::select};
 
 use super::{
-    super::catalog::tests::{MemoryStore, a_key, loaded},
+    super::{
+        catalog::tests::{MemoryStore, a_key, loaded},
+        figures::overview,
+    },
     *,
 };
 use crate::{change::Refusal, policy::Policy, resolved_key::ResolvedKey};
@@ -157,7 +160,12 @@ impl Shop {
 
     fn page(&self, request: &PageRequest) -> Result<Page, CommitError> {
         let uses = Uses { last_used: &|id| self.used.get(&id).copied(), since: self.since };
-        page(&self.store, &self.catalog, &self.powers, &uses, NOW, request)
+        let (store, catalog, powers) = (&self.store, &self.catalog, &self.powers);
+        let found = page(store, catalog, powers, &uses, NOW, request);
+        // On a walk that begins before the page, and goes on behind it.
+        let on_the_way = overview(store, catalog, &POLICY, powers, &uses, NOW, request);
+        assert_eq!(found.as_ref().ok(), on_the_way.as_ref().ok().map(|(page, _)| page));
+        found
     }
 }
 
@@ -384,5 +392,54 @@ fn an_order_is_a_known_field_and_at_most_desc() {
         let refused = text.parse::<Order>().unwrap_err();
         assert_eq!(refused.field, "order_by");
         assert!(refused.problem.contains("`last_used_time`"), "{}", refused.problem);
+    }
+}
+
+#[test]
+fn expirations_are_filtered_right_up_to_the_ends_of_time() {
+    let ends = [i64::MIN, i64::MIN + 1, -1, 0, 1, i64::MAX - 2, i64::MAX - 1, i64::MAX];
+    let expires = ends.map(Some).into_iter().chain([None]).enumerate();
+    let keys: Vec<_> = expires
+        .map(|(number, expires)| {
+            let key = a_key(&format!("{number:010}"), "web");
+            KeyRecord { expires: expires.map(Timestamp), ..key }
+        })
+        .collect();
+    let catalog = loaded(&MemoryStore::with(keys.iter().cloned()));
+    let uses = Uses { last_used: &|_| None, since: NOW };
+    let flags = [None, Some(false), Some(true)];
+    let spans = [None, Some(Duration::ZERO), Some(Duration::from_millis(1)), Some(Duration::MAX)];
+    for now in ends {
+        for (expired, lifetime) in flags.iter().flat_map(|flag| flags.map(|other| (*flag, other))) {
+            for expires_within in spans {
+                let filter = Filter { expired, lifetime, expires_within, ..Filter::default() };
+                let powers = Powers::All;
+                let (now, labels) = (Timestamp(now), catalog.labels());
+                let mut matcher = Matcher::new(&filter, &powers, &uses, now, labels);
+                let mut found = Vec::new();
+                catalog.walk(None, |classes, id, card| {
+                    if matcher.matches(classes, id, card) {
+                        found.push(id);
+                    }
+                    ControlFlow::Continue(())
+                });
+                let (now, most) = (i128::from(now.0), i128::from(i64::MAX));
+                let belongs = |key: &&KeyRecord| {
+                    // A card has no room for the last millisecond of all.
+                    let expires = key.expires.map(|at| i128::from(at.0).min(most - 1));
+                    let left = expires.map(|at| at - now);
+                    let within = |span: Duration| {
+                        // No longer than a time can be.
+                        let span = i128::try_from(span.as_millis()).unwrap().min(most);
+                        left.is_some_and(|left| left > 0 && left <= span)
+                    };
+                    expired.is_none_or(|wanted| left.is_some_and(|left| left <= 0) == wanted)
+                        && lifetime.is_none_or(|wanted| expires.is_none() == wanted)
+                        && expires_within.is_none_or(within)
+                };
+                let expected: Vec<_> = keys.iter().filter(belongs).map(|key| key.id).collect();
+                assert_eq!(found, expected, "{filter:?} at {now}");
+            }
+        }
     }
 }

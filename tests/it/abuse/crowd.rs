@@ -29,7 +29,10 @@ fn as_many_as(wanted: u64) -> u64 {
     }
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
-    let may = limit.maximum.map_or(wanted, |most| most.saturating_sub(OWN + ASIDE) / 11 * 10);
+    let may = limit.maximum.map_or(wanted, |most| {
+        let equal = most.saturating_sub(OWN) / 4;
+        most.saturating_sub(OWN + ASIDE).max(equal) / 11 * 10
+    });
     if may < wanted {
         println!("only {may} connections: the limit of open files is too low for {wanted}");
     }
@@ -43,7 +46,7 @@ fn idle(siege: &Siege, count: u64) -> Vec<Hostile> {
 
 #[test]
 fn beside_10_000_idle_connections_others_are_answered_at_once() {
-    let count = as_many_as(10_100) - 100;
+    let count = as_many_as(10_100).saturating_sub(100);
     // With room for those that behave: over the limit, idle ones would make room.
     let siege = Siege::of(&["--max-connections", &(count + 100).to_string()], None, false);
     let begun = Instant::now();

@@ -11,7 +11,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use crate::{
     held::Connection,
     raw,
-    sidecar::{PATIENCE, Sidecar},
+    sidecar::{PATIENCE, Sidecar, step},
 };
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn a_connection_carries_128_calls_at_once() {
     let client = Connection::to(&sidecar.listen).await;
     let settled = async {
         while client.max_streams() != 128 {
-            tokio::task::yield_now().await;
+            step().await;
         }
     };
     assert!(timeout(PATIENCE, settled).await.is_ok(), "{}", client.max_streams());

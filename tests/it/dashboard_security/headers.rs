@@ -108,8 +108,13 @@ async fn when_there_are_too_many_calls_the_one_too_many_hears_so_and_nothing_els
     let waiting = browser.clone();
     // Waits for news, once it is let in; none comes.
     let waits = std::thread::spawn(move || {
-        let answers = || waiting.try_send("GET", "/audit/news?after=99", &[], b"");
-        std::iter::repeat_with(answers).find(|answer| answer.status != 503)
+        let mut answer = None;
+        wait_until("a place", || {
+            let asked = waiting.try_send("GET", "/audit/news?after=99", &[], b"");
+            answer = (asked.status != 503).then_some(asked);
+            answer.is_some()
+        });
+        answer
     });
     let mut shed = None;
     wait_until("a shed call", || {

@@ -9,7 +9,7 @@ use crate::{
     held::Connection,
     ops::{get, value},
     raw,
-    sidecar::{PATIENCE, Sidecar},
+    sidecar::{PATIENCE, Sidecar, step},
 };
 
 const EVALUATION: &str = "/access/v1/evaluation";
@@ -28,7 +28,7 @@ async fn a_connection_carries_as_many_calls_as_max_streams_says() {
         let started = std::time::Instant::now();
         while connection.max_streams() != 7 {
             assert!(started.elapsed() < PATIENCE, "{} at {address}", connection.max_streams());
-            tokio::task::yield_now().await;
+            step().await;
         }
     }
     sidecar.finish().await;

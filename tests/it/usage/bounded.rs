@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::{ALLOWED, asks, foreign, import, list};
-use crate::sidecar::{PATIENCE, Sidecar};
+use crate::sidecar::{PATIENCE, STEP, Sidecar};
 
 const KEYS: usize = 1000;
 const INTERVAL_MS: u64 = 500;
@@ -89,7 +89,7 @@ async fn calls_on_a_thousand_keys_write_at_most_a_thousand_rows_a_flush_however_
                 flushes += 1;
             }
             assert!(started.elapsed() < 4 * PATIENCE, "the calls have stopped");
-            thread::yield_now();
+            thread::sleep(STEP);
         }
     });
     usage.flush().unwrap();
