@@ -283,3 +283,57 @@ async fn pages_of_the_audit_log() {
     auditor.found_nothing();
     sidecar.finish().await;
 }
+
+/// What is seen of the first thing that a selector finds: the value of a property of its style.
+async fn style(browser: &Browser, selector: &str, property: &str) -> String {
+    let script = "const [selector, property] = arguments[0];
+                  return getComputedStyle(document.querySelector(selector))[property];";
+    let value = browser.run_with(script, json!([selector, property])).await;
+    value.as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn where_colours_are_forced_lines_say_what_grounds_say_elsewhere() {
+    let (sidecar, browser) = start().await;
+    let (key, text) = create(&sidecar, "shop", "writer").await;
+    sidecar.authorize(&text, "articles.create").await;
+    browser.media("", "forced-colors", "active").await;
+    browser.open("/keys?status=active").await;
+    browser.sees("1 key match").await;
+    for (chosen, other, property) in [
+        (".figure[aria-current]", ".figure:not([aria-current])", "borderTopWidth"),
+        (".top nav a[aria-current]", ".top nav a:not([aria-current])", "textDecorationLine"),
+    ] {
+        let [chosen, other] =
+            [style(&browser, chosen, property).await, style(&browser, other, property).await];
+        assert_ne!(chosen, other, "{property}");
+    }
+    browser.open(&format!("/keys/{}", key.id)).await;
+    browser.heading("shop").await;
+    let ground = style(&browser, "body", "backgroundColor").await;
+    let swatches = ["allowed", "denied"].map(|of| format!(".swatch.{of}"));
+    let mut colours = vec![ground];
+    for swatch in &swatches {
+        colours.push(style(&browser, swatch, "backgroundColor").await);
+    }
+    colours.sort();
+    colours.dedup();
+    assert_eq!(colours.len(), 3, "{colours:?}");
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+#[ignore = "needs Chromium: see .ci/run"]
+async fn on_paper_a_page_is_dark_on_light_and_has_nothing_to_press() {
+    let (sidecar, browser) = start().await;
+    create(&sidecar, "shop", "writer").await;
+    browser.media("print", "prefers-color-scheme", "dark").await;
+    browser.open("/keys").await;
+    browser.sees("shop").await;
+    assert_eq!(style(&browser, "body", "color").await, "rgb(26, 29, 38)");
+    for hidden in [".top", ".filters", ".heading .button", "tbody .check"] {
+        assert_eq!(style(&browser, hidden, "display").await, "none", "{hidden}");
+    }
+    sidecar.finish().await;
+}

@@ -71,7 +71,7 @@ impl Browser {
             ("Network.clearBrowserCookies", json!({})),
             ("Browser.resetPermissions", json!({})),
             ("Emulation.clearDeviceMetricsOverride", json!({})),
-            ("Emulation.setEmulatedMedia", json!({ "features": [] })),
+            ("Emulation.setEmulatedMedia", json!({ "media": "", "features": [] })),
             ("Emulation.setScrollbarsHidden", json!({ "hidden": false })),
             ("Emulation.setScriptExecutionDisabled", json!({ "value": false })),
             ("Page.resetNavigationHistory", json!({})),
@@ -253,6 +253,13 @@ impl Browser {
         // Nothing is measured while it fades.
         let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
         self.cdp("Emulation.setEmulatedMedia", json!({ "features": [feature, still] })).await;
+    }
+
+    /// As the screen is, or paper, with this feature of the media.
+    pub(super) async fn media(&self, media: &str, feature: &str, value: &str) {
+        let features = json!([{ "name": feature, "value": value }]);
+        let params = json!({ "media": media, "features": features });
+        self.cdp("Emulation.setEmulatedMedia", params).await;
     }
 
     pub(super) async fn hide_scrollbars(&self) {
