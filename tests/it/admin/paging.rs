@@ -11,6 +11,7 @@ use octavia_authz::pb::v1::{
 };
 use prost::Message as _;
 use tokio::task::JoinSet;
+use tonic::Code;
 
 use super::{create, invalid_fields, new_key};
 use crate::sidecar::Sidecar;
@@ -134,19 +135,31 @@ async fn keys_that_come_and_go_between_pages_hide_and_repeat_no_other() {
 }
 
 #[tokio::test]
-async fn lists_are_made_one_at_a_time() {
+async fn lists_are_made_one_at_a_time_and_of_one_caller_few_wait() {
     let sidecar = Sidecar::start();
     create_many(&sidecar, 1000).await;
     let keys = sidecar.keys().await;
     let mut listing = JoinSet::new();
     for _ in 0..64 {
         let mut keys = keys.clone();
-        listing.spawn(async move {
-            let list = ListApiKeysRequest::default();
-            assert_eq!(keys.list_api_keys(list).await.unwrap().into_inner().total_size, 1000);
-        });
+        listing.spawn(async move { keys.list_api_keys(ListApiKeysRequest::default()).await });
     }
-    listing.join_all().await;
+    let (mut made, mut refused) = (0, 0);
+    for listed in listing.join_all().await {
+        match listed {
+            Ok(list) => {
+                assert_eq!(list.into_inner().total_size, 1000);
+                made += 1;
+            }
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                assert!(status.message().contains("ask for one after the other"), "{status}");
+                refused += 1;
+            }
+        }
+    }
+    // One is made, and 16 wait, when the others come.
+    assert!(made >= 17 && refused > 0, "{made} were made, {refused} refused");
     // A thread that made a list stays for some seconds. One that has just let the
     // next begin may not be free for it yet: a few, not 64.
     let threads = fs::read_dir(format!("/proc/{}/task", sidecar.pid())).unwrap();
