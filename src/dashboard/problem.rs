@@ -59,8 +59,8 @@ impl Problem {
     }
 
     pub(super) fn too_many() -> Self {
-        let text = "Other pages of yours are still being made. Wait until they are there, and open \
-                    this one again.";
+        let text = "Other lists with your credential are still being made. Wait until they are there, \
+                    and open this page again.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "Too many pages at once", text)
     }
 
@@ -257,5 +257,10 @@ mod tests {
             assert_eq!(problem.status.as_u16(), status);
             assert!(problem.text.starts_with(wanted), "{}", problem.text);
         }
+    }
+
+    #[test]
+    fn too_many_lists_of_one_caller_are_not_called_a_fault() {
+        assert_eq!(Problem::from(KeyringError::TooManyLooks).status.as_u16(), 429);
     }
 }

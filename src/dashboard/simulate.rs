@@ -115,9 +115,8 @@ async fn find(app: &App, visitor: &Visitor, asked: &str) -> Result<KeyRecord, St
     let filter = Filter { search: Some(asked.to_owned()), ..Filter::default() };
     let (order, token) = (Order { by: By::Name, descending: false }, String::new());
     let request = PageRequest { size: LOOK, token, order, filter };
-    let Ok(listed) = app.keyring.list(visitor.caller.clone(), request).await else {
-        return Err(error);
-    };
+    let listed = app.keyring.list(visitor.caller.clone(), request).await;
+    let listed = listed.map_err(|error| Problem::from(error).text)?;
     let mut named = listed.keys.iter().filter(|key| key.name == asked);
     match (named.next(), named.next()) {
         (Some(key), None) if listed.next.is_empty() => Ok(KeyRecord::clone(key)),

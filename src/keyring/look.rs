@@ -1,8 +1,8 @@
 //! Looks through all keys: for lists, and for figures.
 //!
 //! INVARIANT: one look at a time, however many ask and from where, so that looks
-//! cannot take the processors from the workers; and no caller has many that wait,
-//! so that it cannot shut out the others. A look runs beside the runtime's threads.
+//! cannot take the processors from the workers; and callers take turns, so that
+//! none shuts out the others. A look runs beside the runtime's threads.
 //! Once it has begun it keeps its turn to the end, also when nobody waits for it
 //! any more.
 

@@ -119,7 +119,7 @@ fn meaning(code: Code) -> (&'static str, &'static str) {
             ("the token is not accepted", "pass another one with --token-file")
         }
         Code::Aborted => ("somebody else was faster", ""),
-        Code::ResourceExhausted => ("the sidecar has no room for this", ""),
+        Code::ResourceExhausted => ("the sidecar does not take this now", ""),
         Code::Unavailable => ("the sidecar cannot answer now", "try again"),
         // It is the sidecar's own: calls carry none.
         Code::DeadlineExceeded => (

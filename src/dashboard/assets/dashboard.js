@@ -51,6 +51,8 @@ function live(form) {
     try {
       const answer = await fetch(address, { signal: loading.signal });
       if (answer.redirected) return location.assign(answer.url);
+      // Too many lists at once: what is shown stays until there is room.
+      if (answer.status === 429) return soon();
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       // Each place stays, and what is in it is replaced: a screen reader listens to places.
       const places = all(form.dataset.live).map((place) => [place, page.getElementById(place.id)]);

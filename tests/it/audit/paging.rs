@@ -1,9 +1,10 @@
 //! Pages go on where the one before ended, whatever happens meanwhile.
 
 use octavia_authz::pb::v1::{ListAuditEventsRequest, ListAuditEventsResponse};
+use tokio::task::JoinSet;
 use tonic::Code;
 
-use super::{Audit, audit, sequences};
+use super::{Audit, audit, audit_as, sequences};
 use crate::{admin::invalid_fields, sidecar::Sidecar};
 
 async fn page(audit: &mut Audit, token: &str, oldest_first: bool) -> ListAuditEventsResponse {
@@ -70,6 +71,32 @@ async fn a_token_that_is_none_is_refused() {
         let status = log.list_audit_events(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{token}");
         assert_eq!(invalid_fields(&status), ["page_token"], "{token}");
+    }
+    sidecar.finish().await;
+}
+
+#[tokio::test]
+async fn of_one_caller_few_lists_wait_and_another_is_answered() {
+    let sidecar = Sidecar::start();
+    let (_, other) = sidecar.create("super_admin").await;
+    for _ in 0..100 {
+        sidecar.create("writer").await;
+    }
+    let (log, mut another) = (audit(&sidecar).await, audit_as(&sidecar, &other).await);
+    let mut listing = JoinSet::new();
+    for _ in 0..64 {
+        let mut log = log.clone();
+        listing
+            .spawn(async move { log.list_audit_events(ListAuditEventsRequest::default()).await });
+    }
+    assert_eq!(page(&mut another, "", false).await.events.len(), 4);
+    let listed = listing.join_all().await;
+    let (made, refused): (Vec<_>, Vec<_>) = listed.into_iter().partition(Result::is_ok);
+    // One is made, and 16 wait, when the others come.
+    assert!(made.len() >= 17 && !refused.is_empty(), "{}", made.len());
+    for status in refused.into_iter().filter_map(Result::err) {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.message().contains("ask for one after the other"), "{status}");
     }
     sidecar.finish().await;
 }
