@@ -49,7 +49,8 @@ impl Outage {
         let envoy = Envoy::start(&config);
         let allowed = request("GET", "/cms/tags/getAll").key(&key);
         let outage = Self { folder, upstream, envoy, allowed };
-        assert_eq!(outage.ask().status, 200);
+        // On a machine with much to do Envoy may give the first question up.
+        outage.assert_opens();
         (outage, sidecar)
     }
 
